@@ -1,0 +1,2 @@
+// Package bench is announced and not yet built.
+package bench

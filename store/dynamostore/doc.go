@@ -1,0 +1,2 @@
+// Package dynamostore is announced and not yet built.
+package dynamostore

@@ -1,0 +1,2 @@
+// Package memcachedstore is announced and not yet built.
+package memcachedstore

@@ -1,0 +1,2 @@
+// Package redisstore is announced and not yet built.
+package redisstore

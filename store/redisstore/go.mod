@@ -1,0 +1,7 @@
+module github.com/reprise-go/reprise/store/redisstore
+
+go 1.25.0
+
+require github.com/reprise-go/reprise v0.0.0
+
+replace github.com/reprise-go/reprise => ../..
