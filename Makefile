@@ -1,0 +1,65 @@
+# Every module of the repository, once. `./...` does not descend into other modules, so that all targets are made of this.
+MODULES := . bench cmd/reprise store/dynamostore store/memcachedstore store/redisstore
+
+PACKAGES      := $(patsubst ././%,./%,$(MODULES:%=./%/...))
+GOLANGCI_LINT := bin/golangci-lint
+FUZZTIME      ?= 60s
+
+# In CI a server that is missing is a failure; on a developer's machine the tests that need it are skipped.
+ifeq ($(CI),true)
+export REPRISE_TEST_SERVERS := required
+endif
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: check
+check: ## everything that CI runs
+	./.ci/run
+
+.PHONY: build
+build: ## compile every module
+	go build $(PACKAGES)
+
+.PHONY: vet
+vet: ## go vet in every module
+	go vet $(PACKAGES)
+
+.PHONY: test
+test: ## install missing servers, then run all tests with the race detector
+	./scripts/test-servers.sh
+	go test -race -shuffle=on -count=1 $(PACKAGES)
+
+.PHONY: lint
+lint: $(GOLANGCI_LINT) ## golangci-lint in every module
+	$(GOLANGCI_LINT) run $(PACKAGES)
+
+# The version is pinned, with its checksums, by tools/go.mod. A cold build takes about three minutes of two cores.
+$(GOLANGCI_LINT): tools/go.mod tools/go.sum
+	cd tools && GOWORK=off go build -o ../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	@touch $@
+
+.PHONY: fuzz
+fuzz: ## run each fuzz target for FUZZTIME (60s)
+	FUZZTIME=$(FUZZTIME) ./scripts/fuzz.sh $(PACKAGES)
+
+.PHONY: cover
+cover: ## test coverage, per function in coverage.txt, in total on the terminal
+	go test -covermode=atomic -coverprofile=coverage.out $(PACKAGES)
+	go tool cover -func=coverage.out >coverage.txt
+	@tail -n 1 coverage.txt
+
+.PHONY: oldest
+oldest: ## compile the root module as its users on the oldest Go do
+	./scripts/oldest.sh
+
+.PHONY: deps
+deps: ## the root package links no test code
+	./scripts/deps.sh
+
+.PHONY: tidy
+tidy: ## go mod tidy in every module
+	@for m in $(MODULES) tools; do echo "tidy $$m"; (cd $$m && GOWORK=off go mod tidy) || exit; done
