@@ -36,6 +36,8 @@ const (
 	Heuristic                        // the lifetime is a guess (RFC 9111 §4.2.2)
 	Partial                          // a 206: Body is a part (RFC 9111 §3.3)
 	ErrorValue                       // Value: a remembered error
+
+	flagsEnd // beyond the last: a record with a flag that is not known here is refused
 )
 
 // Record is a stored response, value or index. It is immutable once it has been shared.

@@ -1,0 +1,97 @@
+package wire
+
+import (
+	"encoding/binary"
+	"errors"
+	"time"
+)
+
+// What Decode returns. Each is a miss to its caller; the name tells why.
+var (
+	ErrForeign   = errors.New("wire: not a record")
+	ErrVersion   = errors.New("wire: unknown version")
+	ErrDamaged   = errors.New("wire: damaged record")   // a wrong length or checksum
+	ErrMismatch  = errors.New("wire: another record")   // whole, but of another key or kind
+	ErrMalformed = errors.New("wire: malformed record") // whole, but nothing that this package's user writes
+)
+
+// Limits of what Decode accepts. They are well above those of the package reprise and keep a hostile record from
+// costing more than its own length.
+const (
+	MaxHead   = 4 << 20 // bytes of the head
+	MaxTags   = 1 << 14 // tags of a record
+	MaxVary   = 1 << 12 // selecting fields
+	MaxFields = 1 << 12 // names of field lines
+	MaxLines  = 1 << 14 // field lines
+	MaxName   = 1 << 12 // bytes of a field name
+	MaxValue  = 1 << 20 // bytes of a field value
+)
+
+// Decode makes r the record that rec holds, which must be of that kind and stored at that key. It allocates the head
+// and nothing else: r.Body is a part of rec, which is frozen from now on. After an error, one of this package's, r is
+// unchanged.
+//
+// rec may be anything. Of a record that Decode has accepted every text can be read by every method, and its status can
+// be written.
+func (r *Record) Decode(rec []byte, kind Kind, key string) error {
+	if len(rec) < len(magic)+1 || string(rec[:len(magic)]) != magic {
+		return ErrForeign
+	}
+	switch rec[len(magic)] {
+	case 1:
+		return r.decode1(rec, kind, key)
+	default:
+		return ErrVersion
+	}
+}
+
+func (r *Record) decode1(rec []byte, kind Kind, key string) error {
+	if len(rec) < fixedLen+sumLen {
+		return ErrDamaged
+	}
+	le := binary.LittleEndian
+	end := len(rec) - sumLen
+	headLen, bodyLen := uint64(le.Uint32(rec[64:])), le.Uint64(rec[68:])
+	if have := uint64(end - fixedLen); headLen > have || bodyLen != have-headLen {
+		return ErrDamaged
+	}
+	if checksum(rec[:end]) != le.Uint32(rec[end:]) {
+		return ErrDamaged
+	}
+
+	d := Record{
+		Kind:        Kind(rec[4]),
+		Flags:       Flags(le.Uint16(rec[6:])),
+		Status:      le.Uint16(rec[8:]),
+		fields:      le.Uint32(rec[12:]),
+		Born:        int64(le.Uint64(rec[16:])),
+		Expires:     int64(le.Uint64(rec[24:])),
+		StaleWhile:  time.Duration(le.Uint64(rec[32:])),
+		StaleIf:     time.Duration(le.Uint64(rec[40:])),
+		Sequence:    le.Uint64(rec[48:]),
+		Incarnation: le.Uint64(rec[56:]),
+	}
+	if d.Kind != kind {
+		return ErrMismatch
+	}
+	if rec[5]|rec[10]|rec[11] != 0 || d.Flags >= flagsEnd || d.StaleWhile < 0 || d.StaleIf < 0 || headLen > MaxHead {
+		return ErrMalformed
+	}
+	// net/http panics on a status of other than three digits, and 1xx is never an answer.
+	if d.Kind == Response && (d.Status < 200 || d.Status > 999) {
+		return ErrMalformed
+	}
+	head := rec[fixedLen : fixedLen+int(headLen)]
+	w := walker{head: head}
+	if stored := w.text(MaxHead); !w.bad && string(stored) != key {
+		return ErrMismatch
+	}
+	if !w.rest(len(key), int(d.fields)) {
+		return ErrMalformed
+	}
+	d.head = string(head)
+	// The capacity ends with the body: an append of a careless reader does not reach the checksum.
+	d.Body = rec[fixedLen+len(head) : end : end]
+	*r = d
+	return nil
+}

@@ -1,0 +1,118 @@
+package wire
+
+import "bytes"
+
+// walker checks a head once, so that the readers of Record need no checks of their own: what it accepts, they can walk
+// without leaving the head or the key. It mirrors SetHead line by line.
+type walker struct {
+	head []byte
+	pos  int
+	bad  bool
+}
+
+// rest checks what follows the key: names, tags, selecting fields and, from offset fields on, the field lines.
+func (w *walker) rest(keyLen, fields int) bool {
+	for range 3 { // base, host, path
+		w.part(keyLen)
+	}
+	for range w.number(MaxTags) {
+		w.text(MaxHead)
+	}
+	for range w.number(MaxVary) {
+		// The value is a request's, normalised, and is compared but never sent: any text may stand there.
+		w.name()
+		w.text(MaxHead)
+	}
+	if w.bad || w.pos != fields {
+		return false
+	}
+	var last []byte
+	names, lines := 0, 0
+	for w.pos < len(w.head) && !w.bad {
+		name := w.name()
+		n := w.number(MaxLines)
+		names, lines = names+1, lines+n
+		// SetHead sorts the names and leaves out those without lines: so no name stands twice.
+		if n == 0 || bytes.Compare(last, name) >= 0 || names > MaxFields || lines > MaxLines {
+			return false
+		}
+		for range n {
+			if bytes.ContainsAny(w.text(MaxValue), "\r\n\x00") {
+				return false
+			}
+		}
+		last = name
+	}
+	return !w.bad
+}
+
+// fail ends the walk: whatever is cut after it is empty or 0.
+func (w *walker) fail() { w.bad, w.pos = true, len(w.head) }
+
+// number cuts a uvarint of at most limit. It must be in its shortest form.
+func (w *walker) number(limit int) int {
+	n := uint64(0)
+	for i, c := range w.head[w.pos:] {
+		if i == 5 || i > 0 && c == 0 {
+			break
+		}
+		n |= uint64(c&0x7f) << (7 * i)
+		if c < 0x80 {
+			if n > uint64(limit) {
+				break
+			}
+			w.pos += i + 1
+			return int(n)
+		}
+	}
+	w.fail()
+	return 0
+}
+
+// text cuts a text of at most limit bytes.
+func (w *walker) text(limit int) []byte {
+	n := w.number(limit)
+	if n > len(w.head)-w.pos {
+		w.fail()
+		return nil
+	}
+	t := w.head[w.pos : w.pos+n]
+	w.pos += n
+	return t
+}
+
+// part checks a text that may be a reference into the key.
+func (w *walker) part(keyLen int) {
+	off := w.number(keyLen + 1)
+	if off == 0 {
+		w.text(MaxHead)
+		return
+	}
+	w.number(keyLen - (off - 1))
+}
+
+// name cuts a field name: a token (RFC 9110 §5.6.2) in the canonical form of net/http.
+func (w *walker) name() []byte {
+	name := w.text(MaxName)
+	upper := true // what a letter must be here
+	for _, c := range name {
+		lower := 'a' <= c && c <= 'z'
+		if !token(c) || lower && upper || !upper && 'A' <= c && c <= 'Z' {
+			w.fail()
+			return nil
+		}
+		upper = c == '-'
+	}
+	if len(name) == 0 {
+		w.fail()
+	}
+	return name
+}
+
+func token(c byte) bool {
+	switch {
+	case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		return true
+	}
+	return bytes.IndexByte([]byte("!#$%&'*+-.^_`|~"), c) >= 0
+}
