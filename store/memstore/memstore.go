@@ -282,12 +282,13 @@ func (s *Store) Clear(ctx context.Context, prefix string) (int, error) {
 	return n, nil
 }
 
-// Size returns the number of entries and the bytes they count for. Entries that have expired count until they are
-// swept, which takes about a second.
+// Size returns the number of entries and the bytes they count for, [EntryOverhead] included. Entries that have expired
+// count until they are swept, which takes about a second.
 func (s *Store) Size() (entries int, bytes int64) {
 	c := s.cache.Load()
 	if c == nil {
 		return 0, 0
 	}
+	c.CleanUp() // what was written a moment ago is weighed in the background
 	return c.EstimatedSize(), int64(min(c.WeightedSize(), math.MaxInt64))
 }

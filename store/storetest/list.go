@@ -1,0 +1,172 @@
+package storetest
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/reprise-go/reprise/store"
+)
+
+var listChecks = []check{
+	{name: "list/prefix", needs: "Lister", run: listPrefix},
+	{name: "list/many", needs: "Lister", run: listMany},
+	{name: "clear/prefix", needs: "Clearer", run: clearPrefix},
+	{name: "clear/many", needs: "Clearer", run: clearMany},
+	{name: "size", needs: "Sizer", run: size},
+}
+
+func (e *env) list(prefix string) []string {
+	e.Helper()
+	var keys []string
+	for key, err := range e.Store.(store.Lister).Keys(e.ctx, prefix) { //nolint:errcheck,forcetypeassert // needs Lister
+		if err != nil {
+			e.Fatalf("Keys(%q) = %v; want nil", prefix, err)
+		}
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+func withPrefix(keys []string, prefix string) []string {
+	keys = slices.DeleteFunc(slices.Clone(keys), func(key string) bool { return !strings.HasPrefix(key, prefix) })
+	slices.Sort(keys)
+	return keys
+}
+
+// prefixes have what patterns give a meaning to; here it has none.
+var prefixes = []string{"", "h", "h*", "h?", "h[", "h[ae]", `h\`, "a:", "a/", "..", "{tag}", "%", "key", "KEY", "nothing with this", "*", "?", "[", "!"}
+
+func listPrefix(e *env) {
+	keys := keysToTell()
+	for _, key := range keys {
+		e.set(key, "v", lifetime)
+	}
+	if e.sequencing() {
+		e.raise("h", "a:b")
+	}
+	if implements[store.Locker](e.Store) {
+		e.lock("hello", lifetime)
+	}
+	if implements[store.Local](e.Store) {
+		keys = append(keys, "hlive", "h*live")
+		e.local().Keep("hlive", 1, 100, lifetime)
+		e.local().Keep("h*live", 1, 100, lifetime)
+	}
+	for _, prefix := range prefixes {
+		if got, want := e.list(prefix), withPrefix(keys, prefix); !slices.Equal(got, want) {
+			e.Errorf("Keys(%q) = %q; want %q", prefix, got, want)
+		}
+	}
+	e.deletes(1, "hello")
+	if got, want := e.list("hel"), withPrefix(keys, "hell"); slices.Contains(got, "hello") {
+		e.Errorf("Keys after Delete = %q; want %q without hello", got, want)
+	}
+}
+
+func (e *env) sequencing() bool { return implements[store.Sequencer](e.Store) }
+
+// listMany: every key once, however many, and the loop may stop and may use the store.
+func listMany(e *env) {
+	var want []string
+	for i := range 3000 {
+		want = append(want, fmt.Sprintf("key%d", i))
+		e.set(want[i], "v", lifetime)
+		if i%10 == 0 {
+			e.set(fmt.Sprintf("other%d", i), "v", lifetime)
+		}
+	}
+	slices.Sort(want)
+	if got := e.list("key"); !slices.Equal(got, want) {
+		e.Errorf("Keys yielded %d keys; want each of %d once", len(got), len(want))
+	}
+	seen := 0
+	for key, err := range e.Store.(store.Lister).Keys(e.ctx, "key") { //nolint:errcheck,forcetypeassert // needs Lister
+		if err != nil {
+			e.Fatalf("Keys = %v; want nil", err)
+		}
+		e.has(key, "v")
+		e.deletes(1, key)
+		if seen++; seen == 10 {
+			break
+		}
+	}
+	if got := e.list("key"); len(got) != 2990 {
+		e.Errorf("Keys after 10 deletions yielded %d keys; want 2990", len(got))
+	}
+}
+
+func (e *env) clears(want int, prefix string) {
+	e.Helper()
+	n, err := e.Store.(store.Clearer).Clear(e.ctx, prefix) //nolint:errcheck,forcetypeassert // needs Clearer
+	if err != nil || n != want {
+		e.Errorf("Clear(%q) = %d, %v; want %d, nil", prefix, n, err, want)
+	}
+}
+
+// clearPrefix: what begins with the prefix goes, and nothing else.
+func clearPrefix(e *env) {
+	keys := keysToTell()
+	for _, prefix := range prefixes {
+		for _, key := range keys {
+			e.set(key, "v", lifetime)
+		}
+		e.clears(len(withPrefix(keys, prefix)), prefix)
+		for _, key := range keys {
+			if strings.HasPrefix(key, prefix) != e.gone(key) {
+				e.Errorf("after Clear(%q) %q is gone: %v; want %v", prefix, key, e.gone(key), strings.HasPrefix(key, prefix))
+			}
+		}
+	}
+	e.clears(0, "nothing with this")
+	if implements[store.Local](e.Store) {
+		e.local().Keep("hlive", 1, 100, lifetime)
+		e.local().Keep("live", 1, 100, lifetime)
+		e.clears(len(withPrefix(append(keys, "hlive"), "h")), "h")
+		e.notLive("hlive")
+		e.live("live", 1)
+	}
+}
+
+func clearMany(e *env) {
+	for i := range 2000 {
+		e.set(fmt.Sprintf("key%d", i), "v", lifetime)
+	}
+	e.set("other", "v", lifetime)
+	e.clears(2000, "key")
+	e.clears(0, "key")
+	e.has("other", "v")
+	e.clears(1, "")
+	e.hasNot("other")
+}
+
+// size: what is there is counted.
+func size(e *env) {
+	sizer := e.Store.(store.Sizer) //nolint:errcheck,forcetypeassert // needs Sizer
+	at := func(entries int, bytes int64) {
+		e.Helper()
+		var n int
+		var b int64
+		e.soon(0, fmt.Sprintf("Size() is %d, at least %d", entries, bytes), func() bool {
+			n, b = sizer.Size()
+			return n == entries && b >= bytes
+		})
+	}
+	at(0, 0)
+	for i := range 10 {
+		e.set(fmt.Sprintf("key%d", i), strings.Repeat("v", 1000), lifetime)
+	}
+	at(10, 10_000)
+	e.set("key0", strings.Repeat("v", 5000), lifetime)
+	at(10, 14_000)
+	_, before := sizer.Size()
+	e.deletes(5, "key0", "key1", "key2", "key3", "key4")
+	at(5, 5000)
+	e.soon(0, fmt.Sprintf("Size() is %d bytes less by 9,000 that were deleted", before), func() bool {
+		_, after := sizer.Size()
+		return after <= before-9000
+	})
+	e.deletes(5, "key5", "key6", "key7", "key8", "key9")
+	at(0, 0)
+}
