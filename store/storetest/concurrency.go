@@ -51,11 +51,13 @@ func concurrentValues(e *env) {
 				if err := e.Set(e.ctx, key, selfTelling(key, w, n), lifetime); err != nil {
 					e.Errorf("Set = %v; want nil", err)
 				}
-				value, err := e.Get(e.ctx, key)
-				if err != nil && !errors.Is(err, store.ErrNotFound) {
-					e.Errorf("Get = %v; want nil or ErrNotFound", err)
+				for _, key := range []string{key, all[(w+n+1)%keys]} {
+					value, err := e.Get(e.ctx, key)
+					if err != nil && !errors.Is(err, store.ErrNotFound) {
+						e.Errorf("Get = %v; want nil or ErrNotFound", err)
+					}
+					verify(key, value)
 				}
-				verify(key, value)
 				if multi != nil && n%5 == 0 {
 					values, err := multi.GetMulti(e.ctx, all)
 					if err != nil || len(values) != keys {
@@ -121,8 +123,9 @@ func duringClose(e *env) {
 				default:
 				}
 				_ = e.Set(e.ctx, key, selfTelling(key, w, n), lifetime)
-				if value, err := e.Get(e.ctx, key); err == nil && !whole(key, value) {
-					e.Errorf("Get(%q) while Close runs = %s: torn, or another key's", key, brief(value))
+				other := fmt.Sprintf("key%d", (w+1)%4)
+				if value, err := e.Get(e.ctx, other); err == nil && !whole(other, value) {
+					e.Errorf("Get(%q) while Close runs = %s: torn, or another key's", other, brief(value))
 				}
 			}
 		})

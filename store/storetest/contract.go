@@ -4,14 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/reprise-go/reprise/store"
 )
-
-func quote(b []byte) string { return strconv.Quote(string(b)) }
-func count(n int) string    { return strconv.Itoa(n) + " of them" }
 
 var storeChecks = []check{
 	{name: "store/absent", run: absent},

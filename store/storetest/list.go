@@ -55,14 +55,24 @@ func listPrefix(e *env) {
 		e.local().Keep("h*live", 1, 100, lifetime)
 	}
 	for _, prefix := range prefixes {
-		if got, want := e.list(prefix), withPrefix(keys, prefix); !slices.Equal(got, want) {
-			e.Errorf("Keys(%q) = %q; want %q", prefix, got, want)
-		}
+		e.lists(prefix, withPrefix(keys, prefix))
 	}
 	e.deletes(1, "hello")
-	if got, want := e.list("hel"), withPrefix(keys, "hell"); slices.Contains(got, "hello") {
-		e.Errorf("Keys after Delete = %q; want %q without hello", got, want)
+	e.lists("hello", nil)
+}
+
+// lists checks that the keys with prefix are want, which is sorted.
+func (e *env) lists(prefix string, want []string) {
+	e.Helper()
+	got := e.list(prefix)
+	if slices.Equal(got, want) {
+		return
 	}
+	without := func(all, some []string) []string {
+		return slices.DeleteFunc(slices.Clone(all), func(key string) bool { return slices.Contains(some, key) })
+	}
+	e.Errorf("Keys(%q) yielded %d keys, want %d; too many: %s; missing: %s",
+		prefix, len(got), len(want), briefKeys(without(got, want)), briefKeys(without(want, got)))
 }
 
 func (e *env) sequencing() bool { return implements[store.Sequencer](e.Store) }
@@ -78,9 +88,7 @@ func listMany(e *env) {
 		}
 	}
 	slices.Sort(want)
-	if got := e.list("key"); !slices.Equal(got, want) {
-		e.Errorf("Keys yielded %d keys; want each of %d once", len(got), len(want))
-	}
+	e.lists("key", want)
 	seen := 0
 	for key, err := range e.Store.(store.Lister).Keys(e.ctx, "key") { //nolint:errcheck,forcetypeassert // needs Lister
 		if err != nil {

@@ -15,7 +15,10 @@ package storetest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -127,15 +130,7 @@ func (c check) applies(found []string, cfg Config) bool {
 	if c.peer && cfg.Reopen == nil {
 		return false
 	}
-	if c.needs == "" {
-		return true
-	}
-	for _, f := range found {
-		if f == c.needs {
-			return true
-		}
-	}
-	return false
+	return c.needs == "" || slices.Contains(found, c.needs)
 }
 
 // tb is what a check needs of a test, so that the suite's own tests can watch it fail.
@@ -218,21 +213,21 @@ func (e *env) soon(within time.Duration, what string, cond func() bool) {
 	}
 }
 
-// brief is b, or its length if it is long.
+// brief is b, or how it begins if it is long.
 func brief(b []byte) string {
 	switch {
 	case b == nil:
 		return "nil"
 	case len(b) > 60:
-		return strings.Join([]string{quote(b[:30]), "…"}, "") + " (" + count(len(b)) + ")"
+		return fmt.Sprintf("%q… (%d bytes)", b[:30], len(b))
 	default:
-		return quote(b)
+		return strconv.Quote(string(b))
 	}
 }
 
 func briefKeys(keys []string) string {
 	if len(keys) > 3 {
-		return count(len(keys))
+		return fmt.Sprintf("%d keys", len(keys))
 	}
-	return strings.Join(keys, ", ")
+	return fmt.Sprintf("%.40q", keys)
 }
