@@ -239,14 +239,14 @@ type language struct {
 // weight and then by name, weights in their shortest form; "" where the field is absent. The order of languages of the same
 // weight means nothing (RFC 9110 §12.5.4).
 func AcceptLanguage(lines []string) string {
-	if len(lines) == 1 && language1(lines[0]) {
+	if len(lines) == 1 && plainLanguage(lines[0]) {
 		return lines[0]
 	}
 	return string(appendLanguages(nil, lines))
 }
 
-// language1 reports whether s is one language range in normal form.
-func language1(s string) bool {
+// plainLanguage reports whether s is one language range in normal form.
+func plainLanguage(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; c != lower(c) || !alphanumeric(c) && c != '-' {
 			return false

@@ -169,11 +169,10 @@ func fields(arg argument, names []string, whole *bool) []string {
 		*whole = true
 		return names
 	}
-	before := len(names)
 	for s := scan(arg.text); s.next(); {
 		if !Token(s.elem) {
 			*whole = true
-			return names[:before]
+			return names
 		}
 		if name := http.CanonicalHeaderKey(s.elem); !slices.Contains(names, name) {
 			names = append(names, name)

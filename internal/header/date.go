@@ -26,10 +26,12 @@ func ParseDateAt(s string, now time.Time) (time.Time, bool) {
 		p.text(" ")
 		month := p.month()
 		p.text(" ")
+		digits := 2
 		if p.s != "" && p.s[0] == ' ' {
-			p.s = "0" + p.s[1:]
+			digits = 1
+			p.text(" ")
 		}
-		date := p.number(2)
+		date := p.number(digits)
 		p.text(" ")
 		hour, minute, second := p.clock()
 		p.text(" ")

@@ -3,13 +3,16 @@ package rfc9111
 import (
 	"math"
 	"time"
+
+	"github.com/reprise-go/reprise/internal/header"
 )
 
 // MaxHeuristic bounds what [Response.Heuristic] guesses.
 const MaxHeuristic = 24 * time.Hour
 
 // Lifetime returns how long the response, which was received at that time, is fresh (§4.2.1). explicit says that the
-// response states it; if it does so in a way that cannot be read, the lifetime is 0.
+// response states it; if it does so in a way that cannot be read, the lifetime is 0. It is never longer than
+// header.MaxSeconds, so that it can be added to a time.
 func (r *Response) Lifetime(received time.Time) (d time.Duration, explicit bool) {
 	switch {
 	case r.CC.SMaxAge.Set:
@@ -17,7 +20,7 @@ func (r *Response) Lifetime(received time.Time) (d time.Duration, explicit bool)
 	case r.CC.MaxAge.Set:
 		return r.CC.MaxAge.D, true
 	case r.HasExpires && !r.Expires.IsZero():
-		return max(0, r.Expires.Sub(r.date(received))), true
+		return min(max(0, r.Expires.Sub(r.date(received))), header.MaxSeconds), true
 	}
 	return 0, r.HasExpires
 }
@@ -41,14 +44,15 @@ func (r *Response) Heuristic(received time.Time) time.Duration {
 }
 
 // InitialAge returns the age of the response at responseTime, when it was received for a request that was sent at
-// requestTime (§4.2.3: corrected_initial_age). The age of a reused response is this plus the time it rested here.
+// requestTime (§4.2.3: corrected_initial_age), at most header.MaxSeconds. The age of a reused response is this plus the
+// time it rested here.
 func (r *Response) InitialAge(requestTime, responseTime time.Time) time.Duration {
 	var apparent time.Duration
 	if !r.Date.IsZero() {
 		apparent = max(0, responseTime.Sub(r.Date))
 	}
 	delay := max(0, responseTime.Sub(requestTime))
-	return max(apparent, add(r.Age, delay))
+	return min(max(apparent, add(r.Age, delay)), header.MaxSeconds)
 }
 
 // add is a + b for durations that are not negative, at most the longest one.

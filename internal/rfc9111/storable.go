@@ -30,11 +30,12 @@ type Rules struct {
 }
 
 // Storable returns why a response to q is not to be stored by a shared cache (§3), or "". What private and no-cache
-// say of single fields is no obstacle: [Clean] takes these away.
+// say of single fields is no obstacle: [Clean] takes these away. That a response to POST is about its own URL is for
+// the caller to see: [SameURL].
 func (r *Response) Storable(q Request, rules Rules) Reason {
 	switch {
 	// §3: the method is understood by the cache.
-	case !storableMethod(q.Method) && !rules.Method:
+	case !rules.Method && !storableMethod(q.Method, rules.Standard):
 		return Method
 	// §3: the status is final.
 	case r.Status < 200 || r.Status > 999:
@@ -86,10 +87,12 @@ func (r *Response) allows(method string, rules Rules) bool {
 // explicit reports whether the response states its lifetime, be it one that cannot be read.
 func (r *Response) explicit() bool { return r.CC.SMaxAge.Set || r.CC.MaxAge.Set || r.HasExpires }
 
-func storableMethod(method string) bool {
+func storableMethod(method string, standard bool) bool {
 	switch method {
-	case http.MethodGet, http.MethodHead, http.MethodPost, "QUERY":
+	case http.MethodGet, http.MethodHead, "QUERY":
 		return true
+	case http.MethodPost:
+		return standard // RFC 9110 §9.3.3; SameURL is the other half of the condition
 	}
 	return false
 }
@@ -120,19 +123,14 @@ func heuristic(status int) bool {
 // nominates, Age (which the cache states anew), and the fields that cc names in no-cache="…" and private="…"
 // (§5.2.2.4, §5.2.2.7). For an entry that belongs to one user, clear cc.PrivateFields first.
 func Clean(h http.Header, cc header.CacheControl) {
-	for name := range header.Nominated(h) {
-		h.Del(name)
-	}
+	nominated := slices.Collect(header.Nominated(h))
 	for name := range h {
-		if canonical := http.CanonicalHeaderKey(name); canonical == "Age" || header.HopByHop(canonical) {
+		// A handler may have bypassed Set, and with it the canonical form.
+		c := http.CanonicalHeaderKey(name)
+		if c == "Age" || header.HopByHop(c) || slices.Contains(nominated, c) ||
+			slices.Contains(cc.NoCacheFields, c) || slices.Contains(cc.PrivateFields, c) {
 			delete(h, name)
 		}
-	}
-	for _, name := range cc.NoCacheFields {
-		h.Del(name)
-	}
-	for _, name := range cc.PrivateFields {
-		h.Del(name)
 	}
 }
 

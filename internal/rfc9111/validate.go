@@ -94,14 +94,22 @@ func (v Validators) Selects(notModified http.Header) bool {
 	return true
 }
 
+// SameHead reports whether a 200 to HEAD is about the stored response (§4.3.5): the fields that identify the content
+// are the same wherever both have them. If not, what is stored is stale.
+func SameHead(stored, head http.Header) bool {
+	for _, name := range [...]string{"Etag", "Last-Modified", "Content-Length"} {
+		if a, b := stored.Get(name), head.Get(name); a != "" && b != "" && a != b {
+			return false
+		}
+	}
+	return true
+}
+
 // Freshen replaces the fields of a stored response by those of a 304 that selects it, or of a 200 to HEAD (§3.2,
 // §4.3.5). Fields that describe the stored bytes stay as they are, and what is never stored is not taken over. What
 // the result says of storing and of single fields is for Parse, Storable and Clean.
 func Freshen(stored, notModified http.Header) {
-	var nominated []string
-	for name := range header.Nominated(notModified) {
-		nominated = append(nominated, name)
-	}
+	nominated := slices.Collect(header.Nominated(notModified))
 	for name, lines := range notModified {
 		if len(lines) > 0 && replaceable(name) && !slices.Contains(nominated, name) {
 			stored[name] = slices.Clone(lines)
