@@ -44,8 +44,8 @@ func liveHeap() (bytes, objects uint64) {
 // TestOverhead holds EntryOverhead to what an entry really costs beyond its key and value.
 func TestOverhead(t *testing.T) {
 	const n = 1_000_000
-	if testing.Short() {
-		t.Skip("allocates 200 MB")
+	if testing.Short() || raceEnabled {
+		t.Skip("takes long and 200 MB")
 	}
 	ks, v := keys(n), new(int)
 	bytes0, objects0 := liveHeap()
