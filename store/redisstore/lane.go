@@ -1,0 +1,169 @@
+package redisstore
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/reprise-go/reprise/store"
+)
+
+// lane is one connection, not merely one address, on which marks are read and raised. What is known of the server at
+// its other end stays true: a connection does not outlive the run of a server. A client's ordinary commands may find
+// themselves on a new connection, to another run, at any time and unnoticed.
+type lane struct {
+	rueidis.DedicatedClient
+	owner *connection
+	addr  string // of the server; "" in a Cluster
+	run   string // of the server; "" if it does not matter
+
+	// incarnation is that of the marks which were found to belong to run, or made for it.
+	incarnation atomic.Uint64
+	checked     atomic.Int64 // when addr was compared with the master's last, in Unix nanoseconds
+}
+
+const (
+	// openTimeout bounds the requests that open a lane; its callers wait no longer than they may.
+	openTimeout = 5 * time.Second
+	// masterCheck is how often a lane asks the client whether another server has become the master.
+	masterCheck = time.Second
+)
+
+// openLane makes a connection and identifies its server.
+func (s *Store) openLane() (*lane, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
+	defer cancel()
+	c, err := s.client.get(ctx)
+	if err != nil {
+		return nil, err
+	}
+	l := &lane{owner: c, addr: c.master()}
+	l.checked.Store(time.Now().UnixNano())
+	l.DedicatedClient, _ = c.Dedicate()
+	if err := l.identify(ctx, s); err != nil {
+		l.release()
+		return nil, err
+	}
+	return l, nil
+}
+
+// master returns the address of the only server that a client uses; "" if there are several.
+func (c *connection) master() string {
+	if c.cluster {
+		return ""
+	}
+	nodes := c.Nodes()
+	if len(nodes) != 1 {
+		return ""
+	}
+	for addr := range nodes {
+		return addr
+	}
+	return ""
+}
+
+func (l *lane) identify(ctx context.Context, s *Store) error {
+	// The last of them has a key, which leads the connection of a Cluster's client to the node that has the marks.
+	replies := l.DoMulti(ctx,
+		l.B().Info().Section("server").Build(),
+		l.B().Info().Section("replication").Build(),
+		l.B().Exists().Key(s.keys.marks).Build())
+	server, err := replies[0].ToString()
+	if err != nil {
+		return fmt.Errorf("info: %w", err)
+	}
+	replication, err := replies[1].ToString()
+	if err != nil {
+		return fmt.Errorf("info: %w", err)
+	}
+	if err := replies[2].Error(); err != nil {
+		return err
+	}
+	if role := infoField(replication, "role"); role == "slave" {
+		return errors.New("the server is a replica")
+	}
+	if !s.durable {
+		if l.run = infoField(server, "run_id"); len(l.run) != runLength {
+			return fmt.Errorf("the server does not tell its run_id (%q): set Config.Durable if it forgets nothing", l.run)
+		}
+	}
+	return l.adopt(ctx, s.keys.marks)
+}
+
+// adopt finds the incarnation of the marks, or begins a new one if they belong to another run or are gone.
+func (l *lane) adopt(ctx context.Context, marks string) error {
+	fresh := make([]byte, 8)
+	for binary.BigEndian.Uint64(fresh) == 0 {
+		binary.BigEndian.PutUint64(fresh, rand.Uint64()) //nolint:gosec // unique, not secret
+	}
+	reply, err := l.Do(ctx, l.B().Eval().Script(adoptScript).Numkeys(1).Key(marks).
+		Arg(l.run, string(fresh)).Build()).AsBytes()
+	if err != nil {
+		return err
+	}
+	if len(reply) != 8 {
+		return fmt.Errorf("an incarnation of %d bytes", len(reply))
+	}
+	l.incarnation.Store(binary.BigEndian.Uint64(reply))
+	return nil
+}
+
+// stale reports whether the client has turned to another server since the lane was opened, as it does when a Sentinel
+// tells it to. The old master may live on, cut off from the others, and answer.
+func (l *lane) stale() bool {
+	if l.addr == "" {
+		return false
+	}
+	last, now := l.checked.Load(), time.Now().UnixNano()
+	if now-last < int64(masterCheck) || !l.checked.CompareAndSwap(last, now) {
+		return false
+	}
+	return l.owner.master() != l.addr
+}
+
+func (l *lane) release() { l.Close() }
+
+// onLane calls f with a lane, and once more if the first connection was broken or its marks are of another incarnation.
+// To read and to raise twice does no harm.
+func (s *Store) onLane(ctx context.Context, f func(*lane) error) error {
+	at := s.lane()
+	for attempt := 0; ; attempt++ {
+		l, err := at.get(ctx)
+		if err != nil {
+			return err
+		}
+		if l.stale() {
+			at.drop(l)
+			if l, err = at.get(ctx); err != nil {
+				return err
+			}
+		}
+		err = f(l)
+		if errors.Is(err, errIncarnation) {
+			if err = l.adopt(ctx, s.keys.marks); err == nil {
+				err = errIncarnation
+			}
+		}
+		switch {
+		case err == nil, errors.Is(err, store.ErrNotFound):
+			return err
+		case ctx.Err() != nil:
+			// The connection may be all right. If it is not, its next user finds out.
+			return ctx.Err()
+		case !errors.Is(err, errIncarnation):
+			at.drop(l)
+		}
+		if attempt > 0 {
+			return err
+		}
+	}
+}
+
+// errIncarnation is what a caller of onLane returns that met other marks than its lane knows.
+var errIncarnation = errors.New("the marks change their incarnation again and again")

@@ -1,0 +1,84 @@
+package redisstore_test
+
+import (
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/redis/rueidis"
+
+	"github.com/reprise-go/reprise/internal/realserver"
+	"github.com/reprise-go/reprise/store"
+	"github.com/reprise-go/reprise/store/redisstore"
+	"github.com/reprise-go/reprise/store/storetest"
+)
+
+// prefixes keep the tests apart that share a server.
+var prefixes atomic.Int64
+
+func newPrefix(t testing.TB) string {
+	return strings.ReplaceAll(t.Name(), " ", "_") + ":" + strconv.FormatInt(prefixes.Add(1), 10) + ":"
+}
+
+// open opens a store that ends with the test.
+func open(t testing.TB, cfg redisstore.Config) *redisstore.Store {
+	t.Helper()
+	s, err := redisstore.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	})
+	return s
+}
+
+// client opens a client that ends with the test.
+func client(t testing.TB, o rueidis.ClientOption) rueidis.Client {
+	t.Helper()
+	c, err := rueidis.NewClient(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+// suite runs the conformance suite on stores that configure makes.
+func suite(t *testing.T, configure func(prefix string) redisstore.Config) {
+	prefixOf := make(map[store.Store]string)
+	opened := func(t *testing.T, prefix string) store.Store {
+		s := open(t, configure(prefix))
+		prefixOf[s] = prefix
+		return s
+	}
+	storetest.Run(t, storetest.Config{
+		Open:   func(t *testing.T) store.Store { return opened(t, "p"+strconv.FormatInt(prefixes.Add(1), 10)+"*[a]:") },
+		Reopen: func(t *testing.T, s store.Store) store.Store { return opened(t, prefixOf[s]) },
+	})
+}
+
+func TestSuite(t *testing.T) {
+	addr := realserver.Redis(t)
+	t.Run("URL", func(t *testing.T) {
+		suite(t, func(prefix string) redisstore.Config {
+			return redisstore.Config{URL: "redis://" + addr, Prefix: prefix}
+		})
+	})
+	t.Run("Client", func(t *testing.T) {
+		c := client(t, rueidis.ClientOption{InitAddress: []string{addr}}) // one that caches and retries
+		suite(t, func(prefix string) redisstore.Config {
+			return redisstore.Config{Client: c, Prefix: prefix}
+		})
+	})
+}
+
+func TestSuiteCluster(t *testing.T) {
+	addrs := realserver.RedisCluster(t)
+	suite(t, func(prefix string) redisstore.Config {
+		return redisstore.Config{URL: "redis://" + addrs[0] + "?addr=" + addrs[1] + "&addr=" + addrs[2], Prefix: prefix}
+	})
+}
