@@ -25,7 +25,7 @@ func Invalidates(method string, status int) bool {
 // Targets returns the URLs, besides the request's own, that a successful unsafe request invalidates (§4.4): those in
 // Location and Content-Location, if their origin is that of the request. u is the request's URL and host its host,
 // which u may lack, as it may lack the scheme; any scheme is taken for the same then. The URLs are absolute, without a
-// scheme if u has none, and without a fragment.
+// scheme if u has none, and without a fragment. Without a host there are none.
 func Targets(u *url.URL, host string, h http.Header) []string {
 	var targets []string
 	for _, name := range [...]string{"Location", "Content-Location"} {
@@ -52,7 +52,7 @@ func resolve(u *url.URL, host, ref string) *url.URL {
 		base.Path = "/"
 	}
 	t, err := base.Parse(ref)
-	if err != nil || t.Opaque != "" || t.User != nil {
+	if err != nil || host == "" || t.Opaque != "" || t.User != nil {
 		return nil
 	}
 	switch t.Scheme {
