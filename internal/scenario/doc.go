@@ -69,8 +69,8 @@
 //	hangup a                      a closes its connection
 //	parallel 100                  so many clients at once; {i} is 1 to 100
 //	  > GET /a
-//	  < 200 *
-//	tally MISS=1 HIT=99           what X-Cache said to the clients of the last parallel
+//	  < 200 *                     or < * for whatever it is
+//	tally MISS=1 200=99 cut=1     what the clients of the last parallel got: X-Cache, statuses, broken connections
 //	n=1                           calls of the origin so far
 //	+59s                          lets the clock run
 //	! COMMAND ARG …               runs a command of the Subject. Where its arguments end in METHOD TARGET, it is given
@@ -79,4 +79,35 @@
 //	process B                     what follows happens in another process; the first is A
 //	new process                   ends this process and begins it anew
 //	[MARK] STEP                   only where Run is given that mark
+//
+// # Words of reprise
+//
+// The Subjects of this repository understand, under a clock that begins at 2000-01-01 00:00:00 UTC:
+//
+// Route options by their Go names: TTL=60s, TTL=forever, StaleWhileRevalidate, StaleIfError, OverrideTTL, FillTimeout,
+// Jitter=0.5, Tags=a,b, Namespaced=a, StatusTTL=404:10s, ClientTTL, ClientCacheControl="no-cache, private",
+// Vary=Accept-Language, QueryParams=a,b, QueryDefault=b:1, IgnoreQueryParams=utm_*, Cookies=lang, AnyHost, Public,
+// Statuses=200,404, Methods=GET,POST, InvalidateOnWrite=off, MaxBody=1000, ETag=off, CacheStatus=off,
+// IgnoreRequestDirectives, AllowSetCookie, Standard, Off. Those that take a function take the name of a field instead:
+//
+//	Before=X-Key     401 to a request without it, before the look-up; ! Guarded prints how many requests it saw
+//	SkipIf=X-Skip    requests that have it
+//	Storable=X-Keep  responses that have it
+//	TTLFunc=X-TTL    the lifetime is the duration that it names in the response, 0 without it
+//	TagsFunc=X-Tags  its parts in the request
+//	PerUser=X-User   names the user in the request
+//	Scheme=X-Proto   names the scheme in the request
+//	Key=header:X-K   the key is this field; also Key=fail, Key=panic and Key=nothing
+//
+// Configuration: Namespace=shop, NamespacePolicy=Replace, StatusHeader=X-Name/H/M, StatusHeader=off, Disabled,
+// DefaultTTL=10s (a Policy in Defaults), and FaultyStore, whose store obeys ! Fail Get, ! Fail Set, ! Fail Delete and
+// ! Heal.
+//
+// Commands by their Go names: Delete METHOD TARGET and Key METHOD TARGET (of the route that it would reach), Clear
+// [NAMESPACE], InvalidateTags TAG …, InvalidateURLs URL …, each also behind the word Soft; SetEnabled on|off; Entries
+// (their number), Set KEY VALUE, Get KEY (prints none if there is none). In a handler also AddTags, SetTTL 10s and
+// NoStore.
+//
+// Marks: memory, for what only an entry in this process shows; shared, for stores that several processes read; lasting,
+// for stores that outlive their process; faulty, where FaultyStore is understood.
 package scenario

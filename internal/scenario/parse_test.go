@@ -3,6 +3,7 @@ package scenario
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -147,4 +148,21 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("error in line %d of %d", at.line, strings.Count(src, "\n")+1)
 		}
 	})
+}
+
+// The project's own files are well-formed, also where the cache cannot be built.
+func TestProjectFiles(t *testing.T) {
+	files, err := filepath.Glob("../../testdata/scenarios/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scenarios: %v", err)
+	}
+	for _, file := range files {
+		src, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := parse(file, string(src)); err != nil {
+			t.Error(err)
+		}
+	}
 }

@@ -233,6 +233,10 @@ func (s *parallel) run(w *world, _ int) error {
 			mu.Lock()
 			if x.response != nil {
 				marked[markOf(x.response)]++
+				marked[strconv.Itoa(x.response.StatusCode)]++
+			}
+			if x.err != nil {
+				marked["cut"]++
 			}
 			for _, text := range wrong {
 				if shown++; shown <= 5 {
@@ -266,7 +270,7 @@ func (want tally) run(w *world, line int) error {
 	}
 	for mark, n := range want {
 		if got := w.marked[mark]; got != n {
-			w.errorf(line, "X-Cache said %s to %d clients; want %d (all: %v)", mark, got, n, map[string]int(w.marked))
+			w.errorf(line, "%s=%d clients; want %d (all: %v)", mark, got, n, map[string]int(w.marked))
 		}
 	}
 	return nil

@@ -191,7 +191,7 @@ func TestRunReports(t *testing.T) {
 		{"nobody hangs up", "hangup a", "client a has no request on its way"},
 		{"parallel", "parallel 10\n  > GET /{i}\n  < 201 MISS", "5 more mistakes"},
 		{"parallel client", "parallel 1\n  > GET /{i}\n  < 201 MISS", "t.txt:5: client 1: status 200; want 201"},
-		{"tally", "parallel 10\n  > GET /\n  < 200 *\ntally MISS=2", "X-Cache said MISS to 1 clients; want 2"},
+		{"tally", "parallel 10\n  > GET /\n  < 200 *\ntally MISS=2", "t.txt:6: MISS=1 clients; want 2 (all: map[200:10 HIT:9 MISS:1])"},
 		{"tally of nothing", "tally MISS=0", "tally without parallel"},
 		{"output", "! notes\n  = x", `output ""; want "x"`},
 		{"part of the output", "! notes\n  ~ x", `output ""; want it to contain "x"`},
