@@ -1,0 +1,204 @@
+package meta
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"time"
+)
+
+// batch is how many commands are sent before their replies are read. A server that cannot send stops reading: a client
+// that only writes would then wait for it for ever. So many commands without value fit into any socket's buffers.
+const batch = 64
+
+// ErrClosed is what Do returns after Close.
+var ErrClosed = errors.New("closed")
+
+// Config tells how a server is reached.
+type Config struct {
+	Addr     string        // host:port, or a path with a slash: a Unix socket
+	Timeout  time.Duration // of one Do
+	MaxIdle  int           // connections kept
+	MaxValue int           // bytes of a value that is accepted
+	Dial     func(ctx context.Context, network, addr string) (net.Conn, error)
+}
+
+// Server is a pool of connections to one server. It starts no goroutine and is safe for concurrent use.
+type Server struct {
+	cfg     Config
+	network string
+
+	mu     sync.Mutex
+	idle   []*conn // the one that was used last is used first
+	closed bool
+}
+
+type conn struct {
+	net.Conn
+	r   *bufio.Reader
+	w   *bufio.Writer
+	tag uint64
+}
+
+// NewServer returns a pool without connections.
+func NewServer(cfg Config) *Server {
+	s := &Server{cfg: cfg, network: "tcp"}
+	if strings.Contains(cfg.Addr, "/") {
+		s.network = "unix"
+	}
+	if s.cfg.Dial == nil {
+		s.cfg.Dial = new(net.Dialer).DialContext
+	}
+	return s
+}
+
+// Addr returns the address of the server.
+func (s *Server) Addr() string { return s.cfg.Addr }
+
+// Do sends commands in their order on one connection and sets the reply of each; replies is as long as cmds. The
+// server executes them in that order, others in between. After an error any of them may have been executed, and
+// some twice: a kept connection that turns out to be dead is replaced once, since the server may have been restarted.
+//
+// Do returns by the deadline of ctx and at once when ctx is cancelled; the error then matches that of ctx.
+func (s *Server) Do(ctx context.Context, cmds []Command, replies []Reply) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	deadline := time.Now().Add(s.cfg.Timeout)
+	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
+		deadline = d
+	}
+	c, err := s.kept()
+	if err != nil {
+		return err
+	}
+	if c != nil {
+		err := s.exchange(ctx, c, deadline, cmds, replies)
+		var refused *Error
+		if err == nil || ctx.Err() != nil || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, ErrTooLarge) || errors.As(err, &refused) {
+			return s.explain(ctx, err)
+		}
+		s.drop()
+	}
+	if c, err = s.dial(ctx, deadline); err == nil {
+		err = s.exchange(ctx, c, deadline, cmds, replies)
+	}
+	return s.explain(ctx, err)
+}
+
+// explain makes an error that was caused by the end of ctx match it.
+func (s *Server) explain(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	if ctxErr := ctx.Err(); ctxErr != nil {
+		err = ctxErr
+	} else if d, ok := ctx.Deadline(); ok && !time.Now().Before(d) {
+		err = context.DeadlineExceeded // the connection's timer was faster than the context's
+	}
+	return fmt.Errorf("%s: %w", s.cfg.Addr, err)
+}
+
+func (s *Server) exchange(ctx context.Context, c *conn, deadline time.Time, cmds []Command, replies []Reply) error {
+	if err := c.SetDeadline(deadline); err != nil {
+		_ = c.Close()
+		return err
+	}
+	stop := func() bool { return true }
+	if ctx.Done() != nil {
+		stop = context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
+	}
+	err := c.exchange(cmds, replies, s.cfg.MaxValue)
+	// A connection whose deadline may still be moved by the end of ctx is not for the next.
+	if !stop() || err != nil || c.r.Buffered() > 0 {
+		_ = c.Close()
+		return err
+	}
+	s.keep(c)
+	return nil
+}
+
+func (c *conn) exchange(cmds []Command, replies []Reply, maxValue int) error {
+	for len(cmds) > 0 {
+		n := min(batch, len(cmds))
+		first := c.tag
+		for i := range cmds[:n] {
+			if err := cmds[i].write(c.w, c.tag); err != nil {
+				return err
+			}
+			c.tag++
+		}
+		if err := c.w.Flush(); err != nil {
+			return err
+		}
+		for i := range cmds[:n] {
+			var err error
+			if replies[i], err = cmds[i].read(c.r, first+uint64(i), maxValue); err != nil {
+				return err
+			}
+		}
+		cmds, replies = cmds[n:], replies[n:]
+	}
+	return nil
+}
+
+// kept takes a connection from the pool; nil if there is none.
+func (s *Server) kept() (*conn, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, ErrClosed
+	}
+	last := len(s.idle) - 1
+	if last < 0 {
+		return nil, nil
+	}
+	c := s.idle[last]
+	s.idle[last] = nil
+	s.idle = s.idle[:last]
+	return c, nil
+}
+
+func (s *Server) keep(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || len(s.idle) >= s.cfg.MaxIdle {
+		_ = c.Close()
+		return
+	}
+	s.idle = append(s.idle, c)
+}
+
+// drop closes the kept connections: where one is dead the others are as well.
+func (s *Server) drop() {
+	s.mu.Lock()
+	idle := s.idle
+	s.idle = nil
+	s.mu.Unlock()
+	for _, c := range idle {
+		_ = c.Close()
+	}
+}
+
+func (s *Server) dial(ctx context.Context, deadline time.Time) (*conn, error) {
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	nc, err := s.cfg.Dial(ctx, s.network, s.cfg.Addr)
+	if err != nil {
+		return nil, err
+	}
+	return &conn{Conn: nc, r: bufio.NewReaderSize(nc, 8<<10), w: bufio.NewWriterSize(nc, 8<<10), tag: 1}, nil
+}
+
+// Close closes the kept connections. One in use is closed when it is given back.
+func (s *Server) Close() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.drop()
+}

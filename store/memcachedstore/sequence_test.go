@@ -1,0 +1,260 @@
+package memcachedstore_test
+
+import (
+	"bufio"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/reprise-go/reprise/internal/realserver"
+	"github.com/reprise-go/reprise/store"
+	"github.com/reprise-go/reprise/store/memcachedstore"
+	"github.com/reprise-go/reprise/store/memcachedstore/internal/meta"
+)
+
+// keysOf returns the keys of a server that match pattern.
+func keysOf(t testing.TB, addr, pattern string) []string {
+	t.Helper()
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Write([]byte("lru_crawler metadump all\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	match := regexp.MustCompile(pattern)
+	var keys []string
+	for lines := bufio.NewScanner(c); lines.Scan(); {
+		switch line := lines.Text(); {
+		case strings.HasPrefix(line, "key="):
+			key, err := url.QueryUnescape(strings.Fields(line)[0][4:])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if match.MatchString(key) {
+				keys = append(keys, key)
+			}
+		case line == "END":
+			return keys
+		case strings.HasPrefix(line, "BUSY"): // another test's dump
+			return keysOf(t, addr, pattern)
+		default:
+			t.Fatalf("metadump: %q", line)
+		}
+	}
+	t.Fatal("metadump: cut short")
+	return nil
+}
+
+// do executes commands on a server, past the store.
+func do(t testing.TB, addr string, cmds ...meta.Command) []meta.Reply {
+	t.Helper()
+	server := meta.NewServer(meta.Config{Addr: addr, Timeout: 10 * time.Second, MaxValue: 1 << 20})
+	defer server.Close()
+	replies := make([]meta.Reply, len(cmds))
+	if err := server.Do(t.Context(), cmds, replies); err != nil {
+		t.Fatal(err)
+	}
+	return replies
+}
+
+// evict removes the keys of the server that match pattern, of which there must be some.
+func evict(t testing.TB, addr, pattern string) {
+	t.Helper()
+	keys := keysOf(t, addr, pattern)
+	if len(keys) == 0 {
+		t.Fatalf("no key matches %s", pattern)
+	}
+	for _, key := range keys {
+		do(t, addr, meta.Command{Op: meta.Delete, Key: key})
+	}
+}
+
+func marks(t testing.TB, s *memcachedstore.Store, names ...string) store.Marks {
+	t.Helper()
+	m, err := s.Marks(t.Context(), names...)
+	if err != nil {
+		t.Fatalf("Marks = %v", err)
+	}
+	return m
+}
+
+func raise(t testing.TB, s *memcachedstore.Store, names ...string) uint64 {
+	t.Helper()
+	n, err := s.Raise(t.Context(), names...)
+	if err != nil {
+		t.Fatalf("Raise = %v", err)
+	}
+	return n
+}
+
+// TestSequenceLoss takes away each kind of item. What was raised must not look as if it had not been.
+func TestSequenceLoss(t *testing.T) {
+	for name, tt := range map[string]struct {
+		lose    func(t *testing.T, server *realserver.Server)
+		newLife bool
+	}{
+		"slots":   {func(t *testing.T, s *realserver.Server) { evict(t, s.Addr(), `^p![0-9a-f]+\.`) }, false},
+		"counter": {func(t *testing.T, s *realserver.Server) { evict(t, s.Addr(), `^p![0-9a-f]+$`) }, true},
+		"life":    {func(t *testing.T, s *realserver.Server) { evict(t, s.Addr(), `^p!$`) }, true},
+		"all":     {func(t *testing.T, s *realserver.Server) { evict(t, s.Addr(), `^p!`) }, true},
+		"restart": {func(t *testing.T, s *realserver.Server) { s.Restart(t) }, true},
+		"garbage": {func(t *testing.T, s *realserver.Server) {
+			for _, key := range keysOf(t, s.Addr(), `^p!`) {
+				do(t, s.Addr(), meta.Command{Op: meta.Set, Key: key, Value: []byte("garbage")})
+			}
+		}, true},
+		"garbage in slots": {func(t *testing.T, s *realserver.Server) {
+			for _, key := range keysOf(t, s.Addr(), `^p![0-9a-f]+\.`) {
+				do(t, s.Addr(), meta.Command{Op: meta.Set, Key: key, Value: []byte("-1")})
+			}
+		}, false},
+		"garbage in the counter": {func(t *testing.T, s *realserver.Server) {
+			for _, key := range keysOf(t, s.Addr(), `^p![0-9a-f]+$`) {
+				do(t, s.Addr(), meta.Command{Op: meta.Set, Key: key, Value: []byte("?")})
+			}
+		}, true},
+	} {
+		for _, first := range []string{"Marks", "Raise"} {
+			t.Run(name+"/"+first, func(t *testing.T) {
+				server := realserver.NewMemcached(t)
+				cfg := memcachedstore.Config{Servers: []string{server.Addr()}, Prefix: "p"}
+				s, peer := open(t, cfg), open(t, cfg)
+				marks(t, s, "a", "b")
+				raise(t, s, "other")
+				before := marks(t, peer, "a", "b")
+				n := raise(t, s, "a")
+
+				tt.lose(t, server)
+				if first == "Raise" {
+					raise(t, peer, "third")
+				}
+				for _, s := range []*memcachedstore.Store{s, peer, open(t, cfg)} {
+					after := marks(t, s, "a", "b")
+					if (after.Incarnation != before.Incarnation) != tt.newLife {
+						t.Errorf("incarnation %d, before %d; want another: %v", after.Incarnation, before.Incarnation, tt.newLife)
+					}
+					if !tt.newLife && after.Slots[0] < n {
+						t.Errorf("the slot was raised to %d and is %d", n, after.Slots[0])
+					}
+					if again := marks(t, peer, "a", "b"); again.Incarnation != after.Incarnation || !slices.Equal(again.Slots, after.Slots) {
+						t.Errorf("two processes read %+v and %+v", after, again)
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestSequenceUnderEviction raises and reads while items vanish at random: whoever has raised finds it raised, or
+// another incarnation.
+func TestSequenceUnderEviction(t *testing.T) {
+	server := realserver.NewMemcached(t)
+	cfg := memcachedstore.Config{Servers: []string{server.Addr()}, Prefix: "p"}
+	var raised, sameLife atomic.Int64
+	stop := make(chan struct{})
+	var evictor, workers sync.WaitGroup
+	evictor.Go(func() {
+		rnd := rand.New(rand.NewPCG(1, 2))
+		admin := meta.NewServer(meta.Config{Addr: server.Addr(), Timeout: 10 * time.Second, MaxIdle: 1, MaxValue: 1 << 10})
+		defer admin.Close()
+		var keys []string
+		for n := 0; ; n++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if n%20 == 0 {
+				keys = keysOf(t, server.Addr(), `^p![0-9a-f]+\.`)
+				if n%200 == 0 {
+					keys = append(keys, keysOf(t, server.Addr(), `^p![0-9a-f]*$`)...)
+				}
+			}
+			if len(keys) == 0 {
+				continue
+			}
+			cmd := []meta.Command{{Op: meta.Delete, Key: keys[rnd.IntN(len(keys))]}}
+			if err := admin.Do(t.Context(), cmd, make([]meta.Reply, 1)); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	rounds := 1000
+	if testing.Short() {
+		rounds = 100
+	}
+	for w := range 6 {
+		s := open(t, cfg)
+		workers.Go(func() {
+			own := fmt.Sprintf("name%d", w)
+			for range rounds {
+				before, err := s.Marks(t.Context(), own, "shared")
+				if err != nil {
+					t.Errorf("Marks = %v", err)
+					return
+				}
+				n, err := s.Raise(t.Context(), own, "shared")
+				if err != nil {
+					t.Errorf("Raise = %v", err)
+					return
+				}
+				raised.Add(1)
+				after, err := s.Marks(t.Context(), own, "shared")
+				if err != nil {
+					t.Errorf("Marks = %v", err)
+					return
+				}
+				if after.Incarnation != before.Incarnation {
+					continue
+				}
+				sameLife.Add(1)
+				if n <= before.Newest || after.Newest < n || after.Slots[0] < n || after.Slots[1] < n {
+					t.Errorf("Marks %+v, Raise %d, Marks %+v: a raise was lost", before, n, after)
+				}
+			}
+		})
+	}
+	workers.Wait()
+	close(stop)
+	evictor.Wait()
+	if sameLife.Load() == 0 || sameLife.Load() == raised.Load() {
+		t.Errorf("%d of %d raises were read in their own life; the test wants some and not all", sameLife.Load(), raised.Load())
+	}
+}
+
+func TestRaiseCostsTwoRoundTrips(t *testing.T) {
+	server := realserver.NewMemcached(t)
+	s := open(t, memcachedstore.Config{Servers: []string{server.Addr()}, Prefix: "p"})
+	names := []string{"a", "b", "c"}
+	marks(t, s, names...)
+	proxy := realserver.NewProxy(t, server.Addr())
+	slow := open(t, memcachedstore.Config{Servers: []string{proxy.Addr()}, Prefix: "p", Timeout: 10 * time.Second})
+	marks(t, slow, names...)
+	const latency = 100 * time.Millisecond
+	proxy.Latency(latency)
+	for what, tt := range map[string]struct {
+		trips int
+		call  func()
+	}{
+		"Marks":     {1, func() { marks(t, slow, names...) }},
+		"GetMarked": {1, func() { _, _, _ = slow.GetMarked(t.Context(), "key", names...) }},
+		"Raise":     {2, func() { raise(t, slow, names...) }},
+	} {
+		begin := time.Now()
+		tt.call()
+		if took := time.Since(begin); took >= time.Duration(tt.trips+1)*latency {
+			t.Errorf("%s took %v at a latency of %v; want %d round trips", what, took, latency, tt.trips)
+		}
+	}
+}
