@@ -110,6 +110,16 @@ const (
 
 // coding returns the bit of a content coding, 0 for an unregistered one.
 func coding(name string) uint16 {
+	switch name { // what browsers send
+	case "gzip":
+		return codeGzip
+	case "deflate":
+		return codeDeflate
+	case "br":
+		return codeBrotli
+	case "zstd":
+		return codeZstd
+	}
 	if len(name) > 2 && equalFold(name[:2], "x-") { // RFC 9110 §8.4.1: x-gzip, x-compress
 		name = name[2:]
 	}

@@ -34,6 +34,9 @@ func (v Validators) NotModified(req http.Header) bool {
 	if modified == "" {
 		modified = v.Date // §4.3.2: the time at which it was certainly there
 	}
+	if modified == lines[0] {
+		return true
+	}
 	t, ok := header.ParseDate(modified)
 	return ok && !t.After(since)
 }
