@@ -1,0 +1,461 @@
+package reprise
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+
+	"github.com/reprise-go/reprise/internal/wire"
+	"github.com/reprise-go/reprise/store"
+)
+
+// backend is the store as the engine sees it: what it can do, how long it may take, and whether it is worth asking. A
+// store that fails is a miss and an event, and after a few failures it is left alone until a probe succeeds.
+type backend struct {
+	engine *engine
+	raw    store.Store
+
+	local   store.Local     // live values; nil for a store outside the process
+	seq     *store.Sequence // numbers of this process: the local store's, or, without numbers, only for fills here
+	numbers store.Sequencer // numbers of a store outside
+	multi   store.MultiGetter
+	locker  store.Locker
+	lister  store.Lister
+	clearer store.Clearer
+	notify  store.Notifier
+	sizer   store.Sizer
+
+	breaker *gobreaker.CircuitBreaker[struct{}] // nil for a local store
+	probing atomic.Bool
+	logged  atomic.Int64 // when, in Unix nanoseconds
+}
+
+const (
+	breakerFailures = 5                      // in a row, and the store is left alone
+	breakerPause    = time.Second            // before the first probe
+	probeEvery      = 250 * time.Millisecond // from then on
+	logEvery        = 10 * time.Second
+	writeFactor     = 4 // nobody waits for a write, so it may take longer than a look-up
+)
+
+func (b *backend) open(e *engine, s store.Store) {
+	b.engine, b.raw = e, s
+	b.local, _ = s.(store.Local)
+	b.multi, _ = s.(store.MultiGetter)
+	b.locker, _ = s.(store.Locker)
+	b.lister, _ = s.(store.Lister)
+	b.clearer, _ = s.(store.Clearer)
+	b.notify, _ = s.(store.Notifier)
+	b.sizer, _ = s.(store.Sizer)
+	if sequenced, ok := s.(store.Sequenced); ok && b.local != nil {
+		b.seq = sequenced.Sequence()
+		return
+	}
+	b.local = nil // a local store without numbers is used by its bytes
+	b.numbers, _ = s.(store.Sequencer)
+	if b.numbers == nil {
+		b.seq = store.NewSequence()
+	}
+	b.breaker = gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
+		Timeout:     breakerPause,
+		ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= breakerFailures },
+		IsExcluded:  func(err error) bool { return errors.Is(err, context.Canceled) },
+		IsSuccessful: func(err error) bool {
+			return err == nil || errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrTooLarge) ||
+				errors.Is(err, errors.ErrUnsupported)
+		},
+	})
+}
+
+// sequenced reports whether the store can number invalidations of tags, URLs and namespaces.
+func (b *backend) sequenced() bool { return b.local != nil || b.numbers != nil }
+
+var errStoreOff = errors.New("not asked: it failed repeatedly")
+
+// do runs one operation of a store outside the process. Its error is a *StoreError, or store.ErrNotFound as it is.
+func (b *backend) do(ctx context.Context, op string, fn func(context.Context) error) error {
+	if b.breaker.State() != gobreaker.StateClosed {
+		b.probe()
+		return &StoreError{Op: op, Err: errStoreOff}
+	}
+	_, err := b.breaker.Execute(func() (struct{}, error) { return struct{}{}, fn(ctx) })
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, store.ErrNotFound):
+		return store.ErrNotFound
+	}
+	err = &StoreError{Op: op, Err: err}
+	if !errors.Is(err, context.Canceled) {
+		b.failed(err)
+	}
+	return err
+}
+
+// failed counts and logs a failure.
+func (b *backend) failed(err error) {
+	b.engine.counts.storeErrors.Add(1)
+	now, last := time.Now().UnixNano(), b.logged.Load()
+	if (last == 0 || now-last >= int64(logEvery)) && b.logged.CompareAndSwap(last, now) {
+		b.engine.log.Error("reprise: the store fails; answers come from the handlers", slog.Any("error", err))
+	}
+}
+
+// probe asks a store that was left alone, until it answers. No request waits for it.
+func (b *backend) probe() {
+	if !b.probing.CompareAndSwap(false, true) {
+		return
+	}
+	if !b.engine.begin() {
+		b.probing.Store(false)
+		return
+	}
+	go func() { // ends when the store answers, or with the cache
+		defer b.engine.work.Done()
+		defer b.probing.Store(false)
+		for b.breaker.State() != gobreaker.StateClosed {
+			if b.breaker.State() == gobreaker.StateHalfOpen {
+				_, _ = b.breaker.Execute(func() (struct{}, error) {
+					ctx, cancel := context.WithTimeout(b.engine.ctx, b.engine.config.Limits.StoreTimeout)
+					defer cancel()
+					_, err := b.raw.Get(ctx, "reprise|probe")
+					return struct{}{}, err
+				})
+			}
+			select {
+			case <-b.engine.ctx.Done():
+				return
+			case <-time.After(probeEvery):
+			}
+		}
+	}()
+}
+
+// found is what a look-up found, and what a fill that follows it carries on.
+type found struct {
+	entry *entry
+	soft  bool     // invalidated, but good enough while it is refreshed
+	names []string // what the URL varies on, if that is known
+	why   Reason   // why there is no entry
+	err   error
+
+	// number and incarnation are the store's at the look-up.
+	number, incarnation uint64
+
+	raised uint64 // the newest mark of the names that were asked for, in a store outside
+}
+
+// find looks for the answer to q: an entry, or why there is none. q.variant is the key of the variant when names are known.
+func (b *backend) find(q *query) found {
+	if b.local != nil {
+		return b.findLocal(q)
+	}
+	return b.findRemote(q)
+}
+
+func (b *backend) findLocal(q *query) found {
+	f := found{number: b.seq.Newest(), why: ReasonNotStored}
+	v, _ := b.local.Load(q.key)
+	switch v := v.(type) {
+	case *entry:
+		f.take(v, b.seq)
+	case *learned:
+		if usable, _ := v.current(b.seq); !usable {
+			f.why = ReasonInvalidated
+			return f
+		}
+		f.names, f.why = v.names, ReasonVariant
+		q.variant = appendVariant(q.variant, q.key, v.names, q.r)
+		v2, _ := b.local.Load(q.variant)
+		if e, ok := v2.(*entry); ok {
+			f.take(e, b.seq)
+		}
+	}
+	return f
+}
+
+func (f *found) take(e *entry, s *store.Sequence) {
+	usable, soft := e.current(s)
+	if !usable {
+		f.why = ReasonInvalidated
+		return
+	}
+	f.entry, f.soft, f.why = e, soft, ""
+}
+
+func (b *backend) findRemote(q *query) found {
+	ctx, cancel := context.WithTimeout(q.r.Context(), b.engine.config.Limits.StoreTimeout)
+	defer cancel()
+	var ns names
+	url, path := q.names()
+	eachName(string(q.key), url, path, ns.add)
+
+	known, _ := b.engine.varies.get(string(q.key), q.now)
+	if known != nil {
+		// The URL's fields are known from before: one look-up instead of two.
+		q.variant = appendVariant(q.variant, q.key, known.names, q.r)
+		if f := b.get(ctx, string(q.variant), ns, wire.Response); f.entry != nil || f.err != nil {
+			f.names = known.names
+			return f
+		}
+	}
+	f, index := b.getAny(ctx, string(q.key), ns)
+	if index != nil {
+		b.engine.varies.put(string(q.key), index, q.now.Add(learnedFor))
+		q.variant = appendVariant(q.variant, q.key, index.names, q.r)
+		f = b.get(ctx, string(q.variant), ns, wire.Response)
+		f.names = index.names
+		if f.why == ReasonNotStored {
+			f.why = ReasonVariant
+		}
+	} else if known != nil && f.entry == nil {
+		f.names = known.names
+	}
+	return f
+}
+
+// learnedFor is how long a process remembers what a URL varies on without seeing it again.
+const learnedFor = 10 * time.Minute
+
+// getAny is get for a key that holds a response or an index.
+func (b *backend) getAny(ctx context.Context, key string, ns names) (found, *learned) {
+	rec, f := b.read(ctx, key, ns)
+	if rec == nil {
+		return f.found, nil
+	}
+	l := new(learned)
+	if err := l.Decode(rec, wire.Index, key); err == nil {
+		if usable, _ := b.usable(ctx, &l.entry, f, ns); !usable {
+			f.why = ReasonInvalidated
+			return f.found, nil
+		}
+		l.readIndex()
+		return f.found, l
+	}
+	b.decode(ctx, rec, key, wire.Response, ns, &f)
+	return f.found, nil
+}
+
+func (b *backend) get(ctx context.Context, key string, ns names, kind wire.Kind) found {
+	rec, f := b.read(ctx, key, ns)
+	if rec != nil {
+		b.decode(ctx, rec, key, kind, ns, &f)
+	}
+	return f.found
+}
+
+// marked is a found with the marks that were read beside it.
+type marked struct {
+	found
+	marks store.Marks
+}
+
+// read reads the bytes at key, and the marks of ns with them.
+func (b *backend) read(ctx context.Context, key string, ns names) ([]byte, marked) {
+	f := marked{found: found{why: ReasonNotStored}}
+	var rec []byte
+	err := b.do(ctx, "get", func(ctx context.Context) (err error) {
+		if b.numbers == nil {
+			f.number = b.seq.Newest()
+			rec, err = b.raw.Get(ctx, key)
+			return err
+		}
+		rec, f.marks, err = b.numbers.GetMarked(ctx, key, ns...)
+		f.number, f.incarnation = f.marks.Newest, f.marks.Incarnation
+		for i := 0; i < len(f.marks.Slots); i += 2 { // not the soft ones
+			f.raised = max(f.raised, f.marks.Slots[i])
+		}
+		return err
+	})
+	switch {
+	case err == nil:
+		return rec, f
+	case errors.Is(err, store.ErrNotFound):
+	default:
+		f.why, f.err = ReasonStoreFailed, err
+	}
+	return nil, f
+}
+
+// decode makes rec f's entry, if it is sound and usable.
+func (b *backend) decode(ctx context.Context, rec []byte, key string, kind wire.Kind, ns names, f *marked) {
+	e := new(entry)
+	if err := e.Decode(rec, kind, key); err != nil {
+		f.why, f.err = ReasonRecordBad, fmt.Errorf("reprise: what is stored at %s: %w", key, err)
+		return
+	}
+	usable, soft := b.usable(ctx, e, *f, ns)
+	if !usable {
+		f.why = ReasonInvalidated
+		return
+	}
+	f.entry, f.soft, f.why = e, soft, ""
+}
+
+// usable compares e with the marks that were read beside it and, where something was invalidated since e was filled, with those
+// of its tags.
+func (b *backend) usable(ctx context.Context, e *entry, f marked, ns names) (usable, soft bool) {
+	if b.numbers == nil {
+		return true, false
+	}
+	m := f.marks
+	if m.Incarnation == 0 || m.Incarnation != e.Incarnation || m.Newest < e.Sequence {
+		return false, false
+	}
+	if usable, soft = ns.verdict(m, e.Sequence); !usable || m.Newest == e.Sequence {
+		return usable, soft
+	}
+	var tags names
+	e.Tags(func(t string) bool { return tags.add(nameTag, t) })
+	if len(tags) == 0 {
+		return true, soft
+	}
+	err := b.do(ctx, "marks", func(ctx context.Context) (err error) {
+		m, err = b.numbers.Marks(ctx, tags...)
+		return err
+	})
+	if err != nil || m.Incarnation != e.Incarnation {
+		return false, false
+	}
+	usable, tagSoft := tags.verdict(m, e.Sequence)
+	return usable, soft || tagSoft
+}
+
+// valid reports whether a fill that began at number may still be stored: nothing of what names e was invalidated since.
+func (b *backend) valid(ctx context.Context, e *entry) bool {
+	if b.numbers == nil {
+		usable := eachNameOf(e, func(kind byte, name string) bool { return b.seq.Mark(kind, name) <= e.Sequence })
+		return usable
+	}
+	var ns names
+	eachNameOf(e, ns.add)
+	var m store.Marks
+	err := b.do(ctx, "marks", func(ctx context.Context) (err error) {
+		m, err = b.numbers.Marks(ctx, ns...)
+		return err
+	})
+	if err != nil || m.Incarnation == 0 || m.Incarnation != e.Incarnation {
+		return false
+	}
+	usable, _ := ns.verdict(m, e.Sequence)
+	return usable
+}
+
+// raisedSince reports whether an invalidation after number names what q asks for, by anything but a tag.
+func (b *backend) raisedSince(q *query, found *found, number uint64) bool {
+	if b.numbers != nil {
+		return found.raised > number
+	}
+	if b.seq.Newest() <= number {
+		return false
+	}
+	url, path := q.names()
+	return !eachName(string(q.key), url, path, func(kind byte, name string) bool { return b.seq.Mark(kind, name) <= number })
+}
+
+// raise marks names as invalidated.
+func (b *backend) raise(ctx context.Context, ns []string) error {
+	if b.numbers == nil {
+		b.seq.Raise(ns...)
+		return nil
+	}
+	return b.do(ctx, "raise", func(ctx context.Context) error {
+		_, err := b.numbers.Raise(ctx, ns...)
+		return err
+	})
+}
+
+// keep stores e at its key. It returns why it did not.
+func (b *backend) keep(ctx context.Context, e *entry, live any, bytes int64, ttl time.Duration) (Reason, error) {
+	if !b.valid(ctx, e) {
+		return ReasonLateFill, nil
+	}
+	if b.local != nil {
+		e.checked.Store(^uint64(0)) // marks are read again by the first look-up
+		b.local.Keep(e.Key(), live, bytes, ttl)
+		return "", nil
+	}
+	err := b.do(ctx, "set", func(ctx context.Context) error {
+		return b.raw.Set(ctx, e.Key(), e.Append(nil), ttl)
+	})
+	switch {
+	case err == nil:
+		return "", nil
+	case errors.Is(err, store.ErrTooLarge):
+		return ReasonTooLarge, err
+	}
+	return ReasonStoreFailed, err
+}
+
+// writeContext is that of a write that nobody waits for.
+func (b *backend) writeContext() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(b.engine.ctx), writeFactor*b.engine.config.Limits.StoreTimeout)
+}
+
+// remove deletes records whose marks no longer matter.
+func (b *backend) remove(ctx context.Context, keys []string) error {
+	if b.local != nil {
+		_, err := b.raw.Delete(ctx, keys...)
+		return err
+	}
+	return b.do(ctx, "delete", func(ctx context.Context) error {
+		_, err := b.raw.Delete(ctx, keys...)
+		return err
+	})
+}
+
+// removeBase deletes the record at a base key and the variants that it lists, and counts the first.
+func (b *backend) removeBase(ctx context.Context, key string) (n int, err error) {
+	var variants []string
+	if b.local != nil {
+		v, _ := b.local.Load([]byte(key))
+		if l, ok := v.(*learned); ok {
+			variants = l.variants
+		}
+		if n, err = b.raw.Delete(ctx, key); err != nil {
+			return 0, &StoreError{Op: "delete", Err: err}
+		}
+	} else {
+		if rec, _ := b.read(ctx, key, nil); rec != nil {
+			var l learned
+			if l.Decode(rec, wire.Index, key) == nil {
+				l.readIndex()
+				variants = l.variants
+			}
+		}
+		err = b.do(ctx, "delete", func(ctx context.Context) (err error) {
+			n, err = b.raw.Delete(ctx, key)
+			return err
+		})
+		if err != nil {
+			return 0, err
+		}
+	}
+	if len(variants) == 0 {
+		return n, nil
+	}
+	return n, b.remove(ctx, variants)
+}
+
+// clear removes what begins with prefix.
+func (b *backend) clear(ctx context.Context, prefix string) error {
+	if b.local != nil {
+		if _, err := b.clearer.Clear(ctx, prefix); err != nil {
+			return &StoreError{Op: "clear", Err: err}
+		}
+		return nil
+	}
+	err := b.do(ctx, "clear", func(ctx context.Context) error {
+		_, err := b.clearer.Clear(ctx, prefix)
+		return err
+	})
+	if errors.Is(err, errors.ErrUnsupported) {
+		return nil // what is unusable need not be removed
+	}
+	return err
+}

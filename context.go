@@ -1,0 +1,91 @@
+package reprise
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+type scopeKey struct{}
+
+// scope is what a handler or loader can reach of the cache that runs it.
+type scope struct {
+	cache *Cache
+	mu    sync.Mutex
+	open  bool // in a fill: what is said here counts
+	said  said
+	outer *scope // of the fill that called this one: tags are its, too
+}
+
+// said is what a handler or loader said from inside.
+type said struct {
+	tags    []string
+	ttl     time.Duration
+	ttlSet  bool
+	noStore bool
+}
+
+func scopeOf(ctx context.Context) *scope {
+	s, _ := ctx.Value(scopeKey{}).(*scope)
+	return s
+}
+
+// FromContext returns the cache that the handler or loader of ctx is wrapped by, under the namespace it was wrapped
+// with; nil anywhere else. [Get] and [Set] accept a nil *Cache.
+func FromContext(ctx context.Context) *Cache {
+	if s := scopeOf(ctx); s != nil {
+		return s.cache
+	}
+	return nil
+}
+
+// AddTags adds tags to the answer that is being made, as [Tags] does for all answers of a route or function, and to the
+// answers that are being made of it. It does nothing outside a wrapped handler or loader. It is safe
+// for concurrent use, and counts until the handler or loader returns.
+func AddTags(ctx context.Context, tags ...string) {
+	for s := scopeOf(ctx); s != nil; s = s.outer {
+		s.addTags(tags)
+	}
+}
+
+func (s *scope) addTags(tags []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open && len(s.said.tags) <= maxTags { // one too many is enough to know
+		s.said.tags = append(s.said.tags, tags...)
+	}
+}
+
+// SetTTL sets the lifetime of the answer that is being made. It wins over everything but safety; 0 or less is
+// [NoStore]. It does nothing outside a wrapped handler or loader.
+func SetTTL(ctx context.Context, d time.Duration) {
+	if s := scopeOf(ctx); s != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.said.ttl, s.said.ttlSet = d, true
+	}
+}
+
+// NoStore keeps the answer that is being made out of the store. It does nothing outside a wrapped handler or loader.
+func NoStore(ctx context.Context) {
+	if s := scopeOf(ctx); s != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.said.noStore = true
+	}
+}
+
+// sofar returns what was said until now.
+func (s *scope) sofar() said {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.said
+}
+
+// close returns all that was said; what comes later does not count.
+func (s *scope) close() said {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open = false
+	return s.said
+}

@@ -1,0 +1,399 @@
+package reprise
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/reprise-go/reprise/internal/flight"
+	"github.com/reprise-go/reprise/internal/header"
+	"github.com/reprise-go/reprise/internal/rfc9111"
+	"github.com/reprise-go/reprise/internal/wire"
+)
+
+// serve answers r from the store, or by next.
+func (rt *Route) serve(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	e := rt.cache.engine
+	q := getQuery()
+	q.now = time.Now()
+	if rt.off || e.disabled.Load() || e.closed.Load() {
+		q.rt, q.r = rt, r
+		q.bypass(w, next, ReasonDisabled)
+		q.release()
+		return
+	}
+	if why := q.plan(rt, r); why != "" {
+		q.bypass(w, next, why)
+		q.release()
+		return
+	}
+	var epoch flight.Epoch
+	if e.store.local == nil {
+		epoch = e.fills.Epoch(q.key)
+	}
+	found := e.store.find(q)
+	if !q.serveFound(w, next, &found) {
+		q.forward(w, next, &found, epoch)
+	}
+	q.release() // after a panic it is left to the garbage collector
+}
+
+// serveFound answers by what the look-up found, if that may be used for this request.
+func (q *query) serveFound(w http.ResponseWriter, next http.Handler, found *found) bool {
+	e := found.entry
+	if e == nil {
+		q.why = found.why
+		if q.directives && q.cc.OnlyIfCached {
+			q.fail(w, http.StatusGatewayTimeout, ReasonOnlyIfCached) // RFC 9111 §5.2.1.7
+			return true
+		}
+		return false
+	}
+	if q.identified != "" && !q.mayHave(e) {
+		found.entry = nil
+		q.why = q.identified
+		return false
+	}
+	if !q.directives && !found.soft && e.Flags&wire.NoCache == 0 && q.now.UnixNano() < e.Expires {
+		q.serveStored(w, e, Hit)
+		q.observe(Hit, "", e, nil)
+		return true
+	}
+
+	verdict, reason := q.reuse(e, found.soft)
+	if verdict == rfc9111.WhileRevalidate && e.Flags&(wire.PerUser|wire.Identified) != 0 {
+		verdict = rfc9111.Validate // nobody else's credentials can refresh it
+	}
+	switch verdict {
+	case rfc9111.Fresh:
+		q.serveStored(w, e, Hit)
+		q.observe(Hit, "", e, nil)
+	case rfc9111.StaleAllowed:
+		q.serveStale(w, e, ReasonMaxStale)
+	case rfc9111.WhileRevalidate:
+		q.refresh(next, found)
+		q.serveStale(w, e, ReasonRefreshing)
+	default:
+		q.why = ReasonExpired
+		if reason == rfc9111.RequestNoCache || reason == rfc9111.RequestMaxAge || reason == rfc9111.RequestMinFresh {
+			q.why = ReasonRequestCC
+		}
+		if q.directives && q.cc.OnlyIfCached {
+			q.fail(w, http.StatusGatewayTimeout, ReasonOnlyIfCached)
+			return true
+		}
+		return false
+	}
+	return true
+}
+
+// mayHave reports whether an identified request may be answered by e, which others may have, too.
+func (q *query) mayHave(e *entry) bool {
+	if q.identified == ReasonAuthorization {
+		return e.Flags&wire.Authorized != 0 // RFC 9111 §3.5
+	}
+	return e.Flags&wire.Shareable != 0
+}
+
+// stored is what the RFC's questions need of e.
+func (q *query) stored(e *entry, soft bool) rfc9111.Stored {
+	age, ttl := q.age(e)
+	lifetime := Forever
+	if ttl != Forever {
+		lifetime = age + ttl
+	}
+	if soft && ttl > 0 {
+		lifetime = age // stale since just now
+	}
+	return rfc9111.Stored{
+		Age:            age,
+		Lifetime:       lifetime,
+		MustRevalidate: e.Flags&wire.MustRevalidate != 0,
+		NoCache:        e.Flags&wire.NoCache != 0,
+		StaleWhile:     e.StaleWhile,
+		StaleIf:        e.StaleIf,
+	}
+}
+
+func (q *query) reuse(e *entry, soft bool) (rfc9111.Verdict, rfc9111.Reason) {
+	if q.directives {
+		return rfc9111.Reuse(&q.cc, q.stored(e, soft))
+	}
+	return rfc9111.Reuse(nil, q.stored(e, soft))
+}
+
+// forward answers by running next, or by following who runs it already.
+func (q *query) forward(w http.ResponseWriter, next http.Handler, found *found, epoch flight.Epoch) {
+	e := q.rt.cache.engine
+	for attempt := 0; ; {
+		key, joint := q.fillKey(found)
+		if !joint {
+			f := q.newFill(next, found)
+			f.attempt = attempt
+			q.lead(w, f)
+			return
+		}
+		if e.store.local != nil {
+			// The first look-up took no note of fills; this one cannot miss what one of them has stored.
+			epoch = e.fills.Epoch(q.key)
+			*found = e.store.find(q)
+			if q.serveFound(w, next, found) {
+				return
+			}
+			if again, _ := q.fillKey(found); again != key {
+				continue
+			}
+		}
+		crowded := false
+		f, led := e.fills.Join(string(q.key), key, epoch,
+			func(f *fill) (ok bool) { ok, crowded = f.admit(q, found); return ok || crowded },
+			func() *fill {
+				f := q.newFill(next, found)
+				f.key, f.attempt, f.stripped = key, attempt, true
+				return f
+			})
+		switch {
+		case crowded:
+			q.why = ReasonTooMany
+			f := q.newFill(next, found)
+			f.reason = ReasonTooMany
+			q.lead(w, f)
+			return
+		case led:
+			q.lead(w, f)
+			return
+		case f != nil:
+			done, failures := q.follow(w, f)
+			if done {
+				return
+			}
+			attempt = failures
+		}
+		if e.store.local == nil {
+			epoch = e.fills.Epoch(q.key)
+			*found = e.store.find(q)
+			if q.serveFound(w, next, found) {
+				return
+			}
+		}
+		if found.names == nil {
+			if l, ok := e.varies.get(string(q.key), time.Now()); ok {
+				found.names = l.names
+			}
+		}
+	}
+}
+
+// fillKey returns the key of the fill that the request may lead or follow; joint is false where it has to run the handler for
+// itself: the last answer could not be shared, or only the handler can tell what this client is to get.
+func (q *query) fillKey(found *found) (key string, joint bool) {
+	e := q.rt.cache.engine
+	if q.own || q.identified != "" && q.precise {
+		return "", false
+	}
+	if found.names == nil && found.entry == nil {
+		if l, ok := e.varies.get(string(q.key), q.now); ok {
+			found.names = l.names
+		}
+	}
+	key = string(q.key)
+	if found.names != nil {
+		key = string(appendVariant(nil, q.key, found.names, q.r))
+	}
+	pass := string(q.key)
+	if q.identified != "" {
+		key += identifiedMark
+		pass += identifiedMark
+	}
+	if q.head {
+		key += "|~H"
+	}
+	if _, ok := e.passes.get(pass, q.now); ok {
+		return key, false
+	}
+	return key, true
+}
+
+// lead runs the handler.
+func (q *query) lead(w http.ResponseWriter, f *fill) {
+	f.run(w, f.shown())
+	q.observeFill(f)
+}
+
+// admit makes q a follower of f, unless an invalidation came between them: whoever asks after it must not get what
+// was begun before.
+func (f *fill) admit(q *query, found *found) (ok, crowded bool) {
+	q.number = found.number
+	if f.incarnation != found.incarnation || f.engine.store.raisedSince(q, found, f.number) {
+		return false, false
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.phase == solo || f.phase == late || f.phase == broken || f.phase == cut || f.start > 0 {
+		return false, false
+	}
+	if f.waiting+len(f.readers) >= f.engine.config.Limits.Followers {
+		return false, true
+	}
+	f.waiting++
+	return true, false
+}
+
+// follow waits for the answer of f and serves it. done is false where the request has to look for itself; failures then
+// counts the handlers that have panicked.
+func (q *query) follow(w http.ResponseWriter, f *fill) (done bool, failures int) {
+	ctx := q.r.Context()
+	f.mu.Lock()
+	for {
+		p := f.phase
+		if f.selecting != nil && string(appendVariant(nil, q.key, f.selecting, q.r)) != f.variant {
+			f.quit()
+			return false, 0
+		}
+		if p != pending {
+			break
+		}
+		change := f.change()
+		f.mu.Unlock()
+		select {
+		case <-change:
+			f.mu.Lock()
+		case <-ctx.Done():
+			f.mu.Lock()
+			f.quit()
+			q.fail(w, http.StatusGatewayTimeout, ReasonAbandoned)
+			return true, 0
+		}
+	}
+	p, e, kept := f.phase, f.entry, f.reason == ""
+	var rd *reader
+	if p == open || p == ended {
+		if f.start == 0 {
+			rd = &reader{}
+			f.readers = append(f.readers, rd)
+		} else {
+			p = solo // its beginning is gone
+		}
+	}
+	f.quit()
+
+	switch p {
+	case whole:
+		if e == nil || f.outdated(q, e) {
+			return false, 0
+		}
+		q.unkept = !kept
+		q.serveStored(w, e, Collapsed)
+		q.observe(Collapsed, "", e, nil)
+	case open, ended:
+		defer f.leave(rd)
+		q.serveOpen(w, f, rd)
+	case instead:
+		q.serveStale(w, f.stale, ReasonInsteadOfError)
+	case late:
+		if f.stale != nil {
+			q.serveStale(w, f.stale, ReasonInsteadOfLate)
+		} else {
+			q.fail(w, http.StatusGatewayTimeout, ReasonFillTimeout)
+		}
+	case broken:
+		if f.attempt > 0 {
+			q.fail(w, http.StatusInternalServerError, ReasonPanic)
+			return true, 0
+		}
+		return false, 1
+	default: // solo, cut
+		return false, 0
+	}
+	return true, 0
+}
+
+// quit ends the wait of a follower. f.mu is held, and released.
+func (f *fill) quit() {
+	f.waiting--
+	f.mu.Unlock()
+	f.leave(&reader{}) // the last to leave may end the run
+}
+
+// outdated reports whether a tag of e was invalidated between the begin of the fill and the request.
+func (f *fill) outdated(q *query, e *entry) bool {
+	tagged := false
+	e.Tags(func(string) bool { tagged = true; return false })
+	return tagged && q.number > f.number && !f.engine.store.valid(q.r.Context(), e)
+}
+
+// serveOpen answers by a body that is still growing.
+func (q *query) serveOpen(w http.ResponseWriter, f *fill, rd *reader) {
+	h := w.Header()
+	for name, lines := range f.response {
+		if !header.HopByHop(name) {
+			h[name] = append(h[name][:0:0], lines...)
+		}
+	}
+	f.mu.Lock()
+	kept := f.reason == ""
+	f.mu.Unlock()
+	rt := q.rt
+	if name := rt.cache.statusHeader; name != "" && kept {
+		h[name] = []string{rt.hitValue}
+	}
+	if !rt.noStatus {
+		q.addStatus(h, forwarded{why: ReasonNotStored, collapsed: true}.member(rt.cacheName))
+	}
+	if kept && rt.clientCC != "" {
+		h["Cache-Control"] = []string{rt.clientCC}
+	}
+	w.WriteHeader(f.status)
+	err := f.copyTo(q.r.Context(), w, rd)
+	q.observe(Collapsed, "", nil, err)
+	if err != nil {
+		panic(http.ErrAbortHandler) // the client must not take a part for the whole
+	}
+	if f.tail != nil {
+		for name, lines := range f.tail {
+			h[name] = lines
+		}
+	}
+}
+
+// serveStale answers by e after its lifetime.
+func (q *query) serveStale(w http.ResponseWriter, e *entry, reason Reason) {
+	q.serveStored(w, e, Stale)
+	q.observe(Stale, reason, e, nil)
+}
+
+// fail answers without the handler.
+func (q *query) fail(w http.ResponseWriter, status int, reason Reason) {
+	h := w.Header()
+	if !q.rt.noStatus {
+		q.addStatus(h, forwarded{why: q.why, detail: reason}.member(q.rt.cacheName))
+	}
+	h["Cache-Control"] = []string{"no-store"}
+	http.Error(w, http.StatusText(status), status)
+	q.observeStatus(Failed, reason, status)
+}
+
+// bypass runs next on the request as it came.
+func (q *query) bypass(w http.ResponseWriter, next http.Handler, why Reason) {
+	rt := q.rt
+	q.why = why
+	if why == ReasonDisabled {
+		next.ServeHTTP(w, q.withScope())
+		return
+	}
+	if why == ReasonMethod && !rt.noPurge && rfc9111.Unsafe(q.r.Method) {
+		q.write(w, next)
+		return
+	}
+	if !rt.noStatus {
+		q.addStatus(w.Header(), forwarded{why: why}.member(rt.cacheName))
+	}
+	next.ServeHTTP(w, q.withScope())
+	q.observe(Bypass, why, nil, q.builder.err)
+}
+
+// withScope returns the request with what FromContext looks for.
+func (q *query) withScope() *http.Request {
+	ctx := q.r.Context()
+	return q.r.WithContext(context.WithValue(ctx, scopeKey{}, &scope{cache: q.rt.cache, outer: scopeOf(ctx)}))
+}

@@ -1,0 +1,488 @@
+package reprise
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"hash/fnv"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/reprise-go/reprise/internal/rfc9111"
+	"github.com/reprise-go/reprise/internal/wire"
+)
+
+// judgement is what is to become of a response. It is made when the handler writes the head, and once more when it has returned and
+// may have said more.
+type judgement struct {
+	shareable bool
+	reason    Reason // why it is not stored; "" if it is
+	resp      rfc9111.Response
+	vary      []string // selecting fields that are not in the base key
+	lifetime  time.Duration
+	explicit  bool
+}
+
+const maxVary = 16 // selecting fields of a URL
+
+var targeted = []string{"Cdn-Cache-Control"}
+
+// judge answers, top first: is it safe to share, may it be stored, for how long (DESIGN §3 "who decides").
+func (f *fill) judge(status int, h http.Header, length int64, s said) (j judgement) {
+	rt := f.rt
+	j.resp = rfc9111.Parse(status, h, targeted)
+	resp := &j.resp
+	if f.head || f.writes {
+		j.reason = ReasonHead
+		j.shareable = f.head && resp.Storable(f.rfcRequest(), f.rules()) != rfc9111.Private && !resp.CC.NoStore && !resp.SetCookie && !resp.VaryStar
+		return j
+	}
+	switch why := resp.Storable(f.rfcRequest(), f.rules()); why {
+	case "", rfc9111.NoFreshness:
+		j.shareable = true
+	case rfc9111.PartialContent, rfc9111.NotModifiedReply, rfc9111.NotUnderstood:
+		j.reason = Reason(why)
+		// A 206 or 304 that nobody asked for is not the answer to anybody else's request either.
+		j.shareable = why == rfc9111.NotUnderstood
+		return j
+	default:
+		j.reason = Reason(why)
+		return j
+	}
+	switch {
+	case s.noStore || s.ttlSet && s.ttl <= 0:
+		j.shareable, j.reason = false, ReasonFromInside
+	case eventStream(h):
+		j.shareable, j.reason = false, ReasonEventStream
+	case length > rt.maxBody:
+		j.shareable, j.reason = false, ReasonTooLarge
+	case h["Trailer"] != nil:
+		j.reason = ReasonTrailers
+	case fieldBytes(h) > f.engine.config.Limits.FieldBytes:
+		j.reason = ReasonFieldsTooLarge
+	}
+	if j.reason != "" {
+		return j
+	}
+	for _, name := range resp.Vary {
+		if !slices.Contains(rt.vary, name) && !(name == "Cookie" && rt.cookiesSet) {
+			j.vary = append(j.vary, name)
+		}
+	}
+	if len(j.vary) > maxVary {
+		j.reason = ReasonVariesOnUncertain
+		return j
+	}
+	j.reason = f.live(&j, status, h, s)
+	if j.reason == "" && len(s.tags)+len(rt.tags) > maxTags {
+		j.reason = ReasonTooManyTags
+	}
+	return j
+}
+
+func eventStream(h http.Header) bool {
+	ct, _, _ := strings.Cut(h.Get("Content-Type"), ";")
+	return strings.EqualFold(strings.TrimSpace(ct), "text/event-stream")
+}
+
+// live finds the lifetime. It returns why the response has none.
+func (f *fill) live(j *judgement, status int, h http.Header, s said) Reason {
+	rt := f.rt
+	d, explicit := j.resp.Lifetime(f.began)
+	switch {
+	case rt.statuses != nil && !rt.codes[status%600]:
+		return ReasonStatus
+	case s.ttlSet:
+		d = s.ttl
+	case rt.overrideTTL > 0 && (explicit || rt.codes[status%600]):
+		d = rt.overrideTTL
+	case explicit:
+	case rt.standard:
+		d = j.resp.Heuristic(f.began)
+	case rt.ttlFunc != nil:
+		var ok bool
+		if d, ok = f.callTTLFunc(status, h); !ok {
+			return ReasonCallbackPanic
+		}
+	case !rt.codes[status%600]:
+		return ReasonStatus
+	default:
+		d = rt.ttl
+		if t, ok := rt.statusTTL[status]; ok {
+			d = t
+		}
+	}
+	j.lifetime, j.explicit = d, explicit
+	if j.resp.CC.NoCache {
+		return ReasonNoCache
+	}
+	while, ifError := f.windows(&j.resp)
+	if d <= 0 && while <= 0 && ifError <= 0 {
+		return ReasonNoLifetime
+	}
+	return ""
+}
+
+// windows returns how long after its lifetime the response may be served stale: by its own word, else the route's.
+func (f *fill) windows(resp *rfc9111.Response) (while, ifError time.Duration) {
+	if resp.MustRevalidate() {
+		return 0, 0
+	}
+	while, ifError = f.rt.staleWhile, f.rt.staleIf
+	if o := resp.CC.StaleWhileRevalidate; o.Set {
+		while = o.D
+	}
+	if o := resp.CC.StaleIfError; o.Set {
+		ifError = o.D
+	}
+	return while, ifError
+}
+
+func (f *fill) callTTLFunc(status int, h http.Header) (d time.Duration, ok bool) {
+	defer f.recovered("TTLFunc", &ok)
+	return f.rt.ttlFunc(status, h), true
+}
+
+// recovered logs what an option's function panicked with. Deferred; ok stays false then.
+func (f *fill) recovered(option string, ok *bool) {
+	if v := recover(); v != nil {
+		*ok = false
+		f.engine.log.Error("reprise: an option's function panicked; the answer is not stored", "option", option, "panic", v, "key", f.base)
+	}
+}
+
+func (f *fill) rfcRequest() rfc9111.Request {
+	return rfc9111.Request{
+		Method:        http.MethodGet, // a method that was opted in is in the key
+		Authorization: f.identified == ReasonAuthorization,
+		Cookie:        f.identified == ReasonCookie || f.identified == ReasonClientCert,
+	}
+}
+
+func (f *fill) rules() rfc9111.Rules {
+	rt := f.rt
+	return rfc9111.Rules{
+		Private:    rt.perUser != nil,
+		SetCookie:  rt.setCookie,
+		Method:     true,
+		DefaultTTL: !rt.standard,
+		Standard:   rt.standard,
+	}
+}
+
+func fieldBytes(h http.Header) (n int) {
+	for name, lines := range h {
+		for _, l := range lines {
+			n += len(name) + len(l)
+		}
+	}
+	return n
+}
+
+// classify judges the head as soon as the handler has written it, so that nobody waits for an answer that is not for him.
+func (f *fill) classify(rec *recorder) {
+	j := f.judge(rec.status, rec.head, rec.length, f.scope.sofar())
+	if !j.shareable {
+		f.judgement = j
+		f.goAlone(j.reason)
+		return
+	}
+	f.mu.Lock()
+	if f.reason != "" { // FillTimeout
+		j.reason = f.reason
+	}
+	f.judgement = j
+	f.mu.Unlock()
+	if len(rec.f.rt.vary) > 0 {
+		mergeVary(rec.head, rec.f.rt.vary)
+	}
+	f.learn()
+}
+
+// mergeVary adds names to the Vary field of h.
+func mergeVary(h http.Header, names []string) {
+	have, star := rfc9111.VaryNames(http.Header{"Vary": h["Vary"]})
+	if star {
+		return
+	}
+	for _, name := range names {
+		if !slices.Contains(have, name) {
+			h["Vary"] = append(h["Vary"][:len(h["Vary"]):len(h["Vary"])], name)
+		}
+	}
+}
+
+// learn takes note of what the URL varies on: what was known and what this answer adds. Followers who differ in that are told.
+func (f *fill) learn() {
+	if len(f.vary) == 0 && len(f.names) == 0 || f.req == nil {
+		return
+	}
+	all := f.names
+	for _, name := range f.vary {
+		if !slices.Contains(all, name) {
+			all = append(all[:len(all):len(all)], name)
+		}
+	}
+	if len(all) != len(f.names) {
+		slices.Sort(all)
+	}
+	f.mu.Lock()
+	f.selecting = all
+	f.variant = string(appendVariant(nil, []byte(f.base), all, f.req))
+	f.broadcast()
+	f.mu.Unlock()
+	f.engine.varies.put(f.base, &learned{names: all}, time.Now().Add(learnedFor))
+}
+
+// complete judges an answer that was held back to its end, stores it if it may be stored, and hands it to the followers.
+func (f *fill) complete(rec *recorder, body []byte, isWhole bool) {
+	said := f.scope.close()
+	if f.timer != nil {
+		f.timer.Stop()
+	}
+	if f.shareable {
+		j := f.judge(rec.status, rec.head, rec.length, said)
+		switch {
+		case !j.shareable:
+			f.goAlone(j.reason)
+		case !isWhole && j.reason == "":
+			j.reason = ReasonShortBody
+		}
+		f.mu.Lock()
+		f.judgement = j
+		f.mu.Unlock()
+	}
+	if !f.shareable || f.head {
+		f.finishHead(rec, body)
+		return
+	}
+	f.learn()
+	if f.reason == "" {
+		f.reason = f.lastWord(rec)
+	}
+	var e *entry
+	if f.reason == "" {
+		if rec.status == http.StatusOK && !f.rt.noETag && rec.head["Etag"] == nil {
+			rec.head["Etag"] = []string{entityTag(body)}
+		}
+		e = f.entryOf(rec, slices.Clone(body), said)
+	} else if f.followed() {
+		e = f.entryOf(rec, slices.Clone(body), said)
+	}
+	if f.reason == "" {
+		f.store(e)
+	}
+	f.deliverWhole(e)
+}
+
+// finishHead hands the answer to a HEAD request to those who follow it, where it may be handed on.
+func (f *fill) finishHead(rec *recorder, body []byte) {
+	if !f.shareable || !f.followed() {
+		return
+	}
+	f.deliverWhole(f.entryOf(rec, slices.Clone(body), said{}))
+}
+
+func (f *fill) followed() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.waiting > 0
+}
+
+func (f *fill) deliverWhole(e *entry) {
+	f.mu.Lock()
+	f.entry = e
+	f.phase = whole
+	f.broadcast()
+	f.mu.Unlock()
+}
+
+// commit stores an answer whose body has left already.
+func (f *fill) commit(rec *recorder, body []byte) {
+	said := f.scope.close()
+	j := f.judge(rec.status, rec.head, rec.length, said)
+	if j.reason == "" {
+		j.reason = f.lastWord(rec)
+	}
+	f.mu.Lock()
+	f.judgement = j
+	f.mu.Unlock()
+	if j.reason != "" {
+		return
+	}
+	if rec.head["Etag"] == nil && rec.status == http.StatusOK && !f.rt.noETag {
+		rec.head = rec.head.Clone() // followers are reading the one that was sent
+		rec.head["Etag"] = []string{entityTag(body)}
+	}
+	f.store(f.entryOf(rec, slices.Clip(body), said))
+}
+
+// lastWord asks what only the route can say.
+func (f *fill) lastWord(rec *recorder) Reason {
+	if hasTrailers(rec.header) {
+		return ReasonTrailers
+	}
+	if f.rt.storable == nil {
+		return ""
+	}
+	storable, ok := f.askStorable(rec)
+	switch {
+	case !ok:
+		return ReasonCallbackPanic
+	case !storable:
+		return ReasonPredicate
+	}
+	return ""
+}
+
+func (f *fill) askStorable(rec *recorder) (storable, ok bool) {
+	defer f.recovered("Storable", &ok)
+	return f.rt.storable(f.req, rec.status, rec.head), true
+}
+
+// entityTag is a digest of the body: the same in every process, and nobody can make two bodies with one.
+func entityTag(body []byte) string {
+	sum := sha256.Sum256(body)
+	b := make([]byte, 0, 2*16+2)
+	b = append(b, '"')
+	b = hex.AppendEncode(b, sum[:16])
+	return string(append(b, '"'))
+}
+
+// entryOf makes the entry of an answer. body is its own from now on.
+func (f *fill) entryOf(rec *recorder, body []byte, s said) *entry {
+	rt := f.rt
+	h := rec.own()
+	cc := f.resp.CC
+	if rt.perUser != nil {
+		cc.PrivateFields = nil
+	}
+	rfc9111.Clean(h, cc)
+	now := time.Now()
+	if h["Date"] == nil {
+		h["Date"] = []string{now.UTC().Format(http.TimeFormat)}
+	}
+	if !rec.noBody && !f.head {
+		h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	}
+
+	e := &entry{}
+	e.Kind = wire.Response
+	e.Status = uint16(rec.status) //nolint:gosec // 200 to 999
+	e.Body = body
+	e.Sequence, e.Incarnation = f.number, f.incarnation
+	e.Flags = f.flags()
+	e.Born = now.Add(-f.resp.InitialAge(f.began, now)).UnixNano()
+	e.StaleWhile, e.StaleIf = f.windows(&f.resp)
+	key := f.base
+	if f.variant != "" {
+		key = f.variant
+	}
+	e.Expires = after(time.Unix(0, e.Born), jittered(f.lifetime, rt.jitter, key))
+	tags := rt.tags
+	if len(s.tags) > 0 {
+		tags = append(slices.Clone(tags), s.tags...)
+		slices.Sort(tags)
+		tags = slices.Compact(tags)
+	}
+	e.SetHead(wire.Head{Key: key, Base: f.base, Host: f.url, Path: f.path, Tags: tags, Fields: h})
+	return e
+}
+
+func (f *fill) flags() (flags wire.Flags) {
+	for _, x := range []struct {
+		on   bool
+		flag wire.Flags
+	}{
+		{f.resp.MustRevalidate(), wire.MustRevalidate},
+		{f.resp.CC.NoCache, wire.NoCache},
+		{f.resp.Shareable(), wire.Shareable},
+		{f.resp.Authorizable(), wire.Authorized},
+		{f.rt.perUser != nil, wire.PerUser},
+		{f.covered, wire.Identified},
+		{f.resp.CC.Immutable, wire.Immutable},
+		{f.explicit, wire.Explicit},
+	} {
+		if x.on {
+			flags |= x.flag
+		}
+	}
+	return flags
+}
+
+// jittered shortens d by up to fraction, by key alone.
+func jittered(d time.Duration, fraction float64, key string) time.Duration {
+	if fraction == 0 || d == Forever {
+		return d
+	}
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(key))
+	x := h.Sum64()
+	x ^= x >> 33
+	x *= 0xff51afd7ed558ccd // FNV leaves the high bits of like keys alike
+	x ^= x >> 33
+	return d - time.Duration(fraction*float64(d)*float64(x>>11)/(1<<53))
+}
+
+// remaining is how long e is of use to the store, from now.
+func (e *entry) remaining(now time.Time) time.Duration {
+	window := max(e.StaleWhile, e.StaleIf)
+	if e.Expires == int64(Forever) || window == Forever {
+		return Forever
+	}
+	return time.Duration(e.Expires-now.UnixNano()) + window
+}
+
+// store keeps e, and the index of its variants: at once in memory; elsewhere when the clients have their answer.
+func (f *fill) store(e *entry) {
+	b := &f.engine.store
+	ttl := e.remaining(time.Now())
+	if ttl <= 0 {
+		f.reason = ReasonNoLifetime
+		return
+	}
+	if f.background {
+		f.engine.retries.forget(f.base)
+	}
+	if b.local != nil {
+		f.keep(context.Background(), e, ttl)
+		return
+	}
+	if !f.engine.begin() {
+		return // closed
+	}
+	f.writing = true
+	go func() { // ends with the store's deadline
+		defer f.engine.work.Done()
+		ctx, cancel := b.writeContext()
+		defer cancel()
+		f.keep(ctx, e, ttl)
+		if f.key != "" {
+			f.engine.fills.End(f.base, f.key, f)
+		}
+	}()
+}
+
+func (f *fill) keep(ctx context.Context, e *entry, ttl time.Duration) {
+	b := &f.engine.store
+	why, err := b.keep(ctx, e, e, e.bytes(), ttl)
+	if why == "" && f.variant != "" {
+		err = f.engine.keepIndex(ctx, f, e, ttl)
+	}
+	if why == ReasonLateFill {
+		f.mu.Lock()
+		f.reason = why
+		f.mu.Unlock()
+	}
+	if err != nil {
+		f.failedWrite(err)
+	}
+}
+
+// failedWrite reports a store that did not take an answer, or refused it.
+func (f *fill) failedWrite(err error) {
+	f.engine.report(f.engine.ctx, Event{Outcome: Failed, Reason: ReasonStoreFailed, Key: f.base, Start: f.began, Err: err})
+}

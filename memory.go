@@ -1,0 +1,54 @@
+package reprise
+
+import (
+	"sync"
+	"time"
+)
+
+// memory remembers something of keys for a while. It holds at most max keys; when it is full, any may be forgotten.
+type memory[T any] struct {
+	mu   sync.RWMutex
+	max  int
+	keys map[string]remembered[T]
+}
+
+type remembered[T any] struct {
+	v     T
+	until time.Time
+}
+
+func (m *memory[T]) get(key string, now time.Time) (v T, ok bool) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	r, ok := m.keys[key]
+	if !ok || !now.Before(r.until) {
+		return v, false
+	}
+	return r.v, true
+}
+
+func (m *memory[T]) put(key string, v T, until time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.keys == nil {
+		m.keys = make(map[string]remembered[T])
+	}
+	if _, ok := m.keys[key]; !ok && len(m.keys) >= m.max {
+		for k := range m.keys { // any: the order of a map is as good as random
+			delete(m.keys, k)
+			break
+		}
+	}
+	m.keys[key] = remembered[T]{v, until}
+}
+
+func (m *memory[T]) forget(key string) {
+	m.mu.RLock()
+	_, ok := m.keys[key]
+	m.mu.RUnlock()
+	if ok {
+		m.mu.Lock()
+		delete(m.keys, key)
+		m.mu.Unlock()
+	}
+}

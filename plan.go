@@ -1,0 +1,316 @@
+package reprise
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/reprise-go/reprise/internal/header"
+	"github.com/reprise-go/reprise/internal/rfc9111"
+)
+
+// query is what the cache makes of one request before it looks anything up. It is pooled: what outlives the request
+// copies what it needs.
+type query struct {
+	rt  *Route
+	r   *http.Request
+	now time.Time
+
+	builder    KeyBuilder
+	key        []byte // base key
+	variant    []byte // the key of the variant, where one was looked up
+	chunk      []string
+	why        Reason // why the request was forwarded
+	number     uint64 // the store's newest at the look-up
+	unkept     bool   // what is served is not stored
+	failure    error  // for the event
+	identified Reason // the credentials that keep the request from shared answers; "" is none
+	cc         header.CacheControl
+	directives bool // cc says something
+	head       bool
+	precise    bool // the request has a precondition or a range that the cache answers
+	own        bool // the request has a precondition that only the handler can answer (RFC 9111 §4.3.2)
+}
+
+var queries = sync.Pool{New: func() any { return new(query) }}
+
+func getQuery() *query { return queries.Get().(*query) }
+
+func (q *query) release() {
+	const keep = 4 << 10 // bytes of a buffer that is worth keeping
+	key, variant := q.builder.buf, q.variant
+	if cap(key) > keep {
+		key = nil
+	}
+	if cap(variant) > keep {
+		variant = nil
+	}
+	*q = query{builder: KeyBuilder{buf: key[:0]}, variant: variant[:0], chunk: q.chunk}
+	queries.Put(q)
+}
+
+// plan says how r is to be treated; a reason means that it bypasses the cache.
+func (q *query) plan(rt *Route, r *http.Request) Reason {
+	q.rt, q.r = rt, r
+	if rt.skipIf != nil && rt.skipIf(r) {
+		return ReasonSkipped
+	}
+	if !slices.Contains(rt.methods, r.Method) {
+		return ReasonMethod
+	}
+	q.head = r.Method == http.MethodHead
+	safe := q.head || r.Method == http.MethodGet
+	if safe && (r.ContentLength != 0 || len(r.TransferEncoding) > 0) {
+		return ReasonRequestBody // RFC 9110 §9.3.1: it has no meaning, so nobody knows what it changes
+	}
+	h := r.Header
+	if h["Upgrade"] != nil && upgrades(h) {
+		return ReasonUpgrade
+	}
+	if s := r.URL.Scheme; s != "" && s != "http" && s != "https" {
+		return ReasonRequestTarget
+	}
+	if !rt.ignoreReqCC && (h["Cache-Control"] != nil || h["Pragma"] != nil) {
+		q.cc, q.directives = rfc9111.RequestDirectives(h), true
+		if q.cc.NoStore {
+			return ReasonRequestStore // RFC 9111 §5.2.1.5
+		}
+	}
+	if reason := q.makeKey(safe); reason != "" {
+		return reason
+	}
+	q.identified = q.identify()
+	q.precise = h["If-None-Match"] != nil || h["If-Modified-Since"] != nil || h["Range"] != nil
+	q.own = h["If-Match"] != nil || h["If-Unmodified-Since"] != nil
+	return ""
+}
+
+func upgrades(h http.Header) bool {
+	for token := range header.List(h["Connection"]) {
+		if strings.EqualFold(token, "upgrade") {
+			return true
+		}
+	}
+	return false
+}
+
+// makeKey makes the base key.
+func (q *query) makeKey(safe bool) Reason {
+	rt, b := q.rt, &q.builder
+	*b = KeyBuilder{buf: b.buf[:0], route: rt}
+	if safe {
+		b.buf = append(b.buf, rt.prefix...)
+	} else {
+		b.buf = append(b.buf, rt.prefix[:len(rt.prefix)-len("GET")]...)
+		b.buf = appendEscaped(b.buf, q.r.Method)
+	}
+	if rt.key == nil {
+		b.defaultParts(q.r)
+	} else if err := q.ownKey(); err != nil {
+		b.err = err
+	}
+	if b.err != nil {
+		return ReasonKeyFailed
+	}
+	for _, name := range rt.vary {
+		b.part(partVary)
+		b.field(name, q.r.Header[name], q.r.Host)
+	}
+	for _, name := range rt.cookies {
+		b.part(partCookie)
+		b.buf = append(b.buf, name...)
+		if values := cookieValues(q.r, name); values != nil {
+			b.buf = append(b.buf, '=')
+			b.buf = appendDigest(b.buf, values...)
+		}
+	}
+	if rt.perUser != nil {
+		id, err := rt.perUser(q.r)
+		if err != nil || id == "" {
+			b.err = err
+			return ReasonNoUser
+		}
+		b.part(partUser)
+		b.buf = appendDigest(b.buf, id)
+	}
+	if !safe {
+		if reason := q.addBody(); reason != "" {
+			return reason
+		}
+	}
+	b.buf = finishKey(b.buf)
+	q.key = b.buf
+	return ""
+}
+
+// ownKey runs the route's key function.
+func (q *query) ownKey() (err error) {
+	b := &q.builder
+	b.buf = append(append(b.buf, '|'), partOwn...)
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("reprise: the key function panicked: %v", v)
+		}
+	}()
+	q.rt.key(b, q.r)
+	if b.err == nil && b.parts == 0 {
+		return errors.New("reprise: the key function added nothing")
+	}
+	return b.err
+}
+
+func cookieValues(r *http.Request, name string) (values []string) {
+	if r.Header["Cookie"] == nil {
+		return nil
+	}
+	for _, c := range r.CookiesNamed(name) {
+		values = append(values, c.Value)
+	}
+	return values
+}
+
+// addBody adds a digest of the request's body, with what says how to read it, and gives the handler the body anew.
+func (q *query) addBody() Reason {
+	r := q.r
+	if r.ContentLength > maxRequestBody {
+		return ReasonRequestBody
+	}
+	var body []byte
+	if r.Body != nil {
+		var err error
+		body, err = io.ReadAll(io.LimitReader(r.Body, maxRequestBody+1))
+		again := *r
+		again.Body = &replayed{Reader: io.MultiReader(bytes.NewReader(body), errorReader{err}, r.Body), Closer: r.Body}
+		q.r = &again
+		if err != nil || len(body) > maxRequestBody {
+			return ReasonRequestBody
+		}
+	}
+	h := sha256.New()
+	for _, name := range []string{"Content-Type", "Content-Encoding"} {
+		_, _ = fmt.Fprintf(h, "%q", r.Header[name])
+	}
+	h.Write(body)
+	var sum [sha256.Size]byte
+	q.builder.part(partBody)
+	q.builder.buf = hex.AppendEncode(q.builder.buf, h.Sum(sum[:0]))
+	return ""
+}
+
+// replayed is a request body of which the cache has read the beginning.
+type replayed struct {
+	io.Reader
+	io.Closer
+}
+
+// errorReader fails where the body did; a nil error is the end of what was read.
+type errorReader struct{ err error }
+
+func (e errorReader) Read([]byte) (int, error) {
+	if e.err == nil {
+		return 0, io.EOF
+	}
+	return 0, e.err
+}
+
+// identify names the credentials that keep a request from what is shared (DESIGN: identified requests).
+func (q *query) identify() Reason {
+	rt, r := q.rt, q.r
+	if rt.public || rt.perUser != nil {
+		return ""
+	}
+	if r.Header["Authorization"] != nil && !q.builder.authorization {
+		return ReasonAuthorization
+	}
+	if rt.standard {
+		return "" // RFC 9111 §3.5 knows Authorization alone
+	}
+	if r.Header["Cookie"] != nil && !q.builder.cookie && !rt.cookiesSet {
+		return ReasonCookie
+	}
+	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
+		return ReasonClientCert
+	}
+	return ""
+}
+
+// forwarded returns the request that the handler of a fill gets: without what is not in the key (DESIGN §8 I1) and, where
+// strip says so, without what would make the answer one for this client alone.
+func (q *query) forwarded(strip bool) *http.Request {
+	rt := q.rt
+	r := new(http.Request)
+	*r = *q.r
+	strip = strip && q.precise
+	if rt.public || rt.cookiesSet || strip {
+		r.Header = r.Header.Clone()
+	}
+	if strip {
+		for _, name := range [...]string{"If-None-Match", "If-Modified-Since", "Range", "If-Range"} {
+			delete(r.Header, name)
+		}
+	}
+	if rt.public {
+		delete(r.Header, "Authorization")
+	}
+	if rt.cookiesSet {
+		keepCookies(r.Header, rt.cookies)
+	} else if rt.public {
+		delete(r.Header, "Cookie")
+	}
+	if !rt.query.all() && r.URL.RawQuery != "" {
+		if _, shown, changed := rt.query.append(nil, r.URL.RawQuery); changed {
+			u := *r.URL
+			u.RawQuery = shown
+			r.URL = &u
+			if line, _, ok := strings.Cut(r.RequestURI, "?"); ok {
+				r.RequestURI = line
+				if shown != "" {
+					r.RequestURI = line + "?" + shown
+				}
+			}
+		}
+	}
+	return r
+}
+
+// keepCookies hides every cookie from h that is not named.
+func keepCookies(h http.Header, names []string) {
+	var kept []string
+	for _, line := range h["Cookie"] {
+		for pair := range strings.SplitSeq(line, ";") {
+			pair = strings.TrimSpace(pair)
+			if name, _, _ := strings.Cut(pair, "="); slices.Contains(names, strings.TrimSpace(name)) {
+				kept = append(kept, pair)
+			}
+		}
+	}
+	delete(h, "Cookie")
+	if len(kept) > 0 {
+		h["Cookie"] = []string{strings.Join(kept, "; ")}
+	}
+}
+
+// names returns what an invalidation can name the answer by: host and path, and the path alone.
+func (q *query) names() (url, path string) {
+	host, path := q.builder.host, q.builder.path
+	if path == "" { // the key is the application's own, and so the same on every host
+		path, _ = requestPath(q.r)
+	}
+	path = string(appendEscaped(nil, normalPath(path)))
+	return string(appendEscaped(nil, host)) + "|" + path, path
+}
+
+func (q *query) directivesOrNil() *header.CacheControl {
+	if q.directives {
+		return &q.cc
+	}
+	return nil
+}

@@ -1,0 +1,263 @@
+package reprise
+
+import (
+	"bytes"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/reprise-go/reprise/internal/header"
+	"github.com/reprise-go/reprise/internal/rfc9111"
+	"github.com/reprise-go/reprise/internal/wire"
+)
+
+// serveStored answers q by e: its fields, Age, what this cache has to say, and the body or as much of it as the client
+// wants. outcome is Hit, Stale, Collapsed or Miss.
+func (q *query) serveStored(w http.ResponseWriter, e *entry, outcome Outcome) {
+	h := w.Header()
+	notModified := q.precise && e.Status == http.StatusOK && q.notModified(e)
+	age, ttl := q.age(e)
+	clientCC := false
+	for c := e.Fields(); c.Next(); {
+		if notModified && describesBody(c.Name) {
+			for range c.Values {
+				c.Value()
+			}
+			continue
+		}
+		switch c.Name {
+		case "Cache-Control":
+			clientCC = true
+		case "Vary", "Set-Cookie", "Cache-Status":
+			// An outer middleware may have lines of its own; these fields are lists.
+			for range c.Values {
+				h[c.Name] = append(h[c.Name], c.Value())
+			}
+			continue
+		}
+		h[c.Name] = q.values(&c)
+	}
+
+	rt := q.rt
+	text := &rt.cache.engine.text
+	if outcome == Hit || outcome == Stale {
+		h["Age"] = q.one(text.age.of(max(0, int64(age/time.Second)), "", ""))
+	}
+	if name := rt.cache.statusHeader; name != "" && !q.unkept {
+		if outcome == Miss {
+			h[name] = q.one(rt.missValue)
+		} else {
+			h[name] = q.one(rt.hitValue)
+		}
+	}
+	if !rt.noStatus {
+		q.addStatus(h, q.cacheStatus(outcome, ttl, int(e.Status)))
+	}
+	if rt.clientCC != "" {
+		h["Cache-Control"] = q.one(rt.clientCC)
+	} else if rt.clientTTL && !clientCC && ttl != Forever {
+		h["Cache-Control"] = q.one(text.maxAge.of(max(0, seconds64(ttl)), "max-age=", ""))
+	}
+
+	switch {
+	case notModified:
+		w.WriteHeader(http.StatusNotModified)
+	case q.head:
+		w.WriteHeader(int(e.Status))
+	case q.precise && e.Status == http.StatusOK && q.ranged(e):
+		q.serveRange(w, h, e.Body)
+	default:
+		w.WriteHeader(int(e.Status))
+		if len(e.Body) > 0 {
+			_, _ = w.Write(e.Body) // a client that left is no concern of the cache
+		}
+	}
+}
+
+// age returns the age of e and what is left of its lifetime; negative once it is stale, Forever if it has no end.
+func (q *query) age(e *entry) (age, ttl time.Duration) {
+	now := q.now.UnixNano()
+	age = time.Duration(now - e.Born)
+	if e.Expires == int64(Forever) {
+		return age, Forever
+	}
+	return age, time.Duration(e.Expires - now)
+}
+
+func seconds64(d time.Duration) int64 { return int64(d / time.Second) }
+
+// one returns v as the lines of a field. The slices are cut from a chunk that is never used again, so that a hit
+// allocates next to nothing and yet shares no slice with the stored response: an outer middleware may change it.
+func (q *query) one(v string) []string {
+	n := len(q.chunk)
+	if n == cap(q.chunk) {
+		q.chunk, n = make([]string, 0, chunkSize), 0
+	}
+	q.chunk = append(q.chunk, v)
+	return q.chunk[n : n+1 : n+1]
+}
+
+const chunkSize = 512
+
+func (q *query) values(c *wire.Cursor) []string {
+	if c.Values == 1 {
+		return q.one(c.Value())
+	}
+	lines := make([]string, c.Values)
+	for i := range lines {
+		lines[i] = c.Value()
+	}
+	return lines
+}
+
+// addStatus adds this cache's member to Cache-Status, after those of caches nearer to the origin (RFC 9211 §2).
+func (q *query) addStatus(h http.Header, member string) {
+	if lines, ok := h["Cache-Status"]; ok {
+		h["Cache-Status"] = append(lines[:len(lines):len(lines)], member)
+		return
+	}
+	h["Cache-Status"] = q.one(member)
+}
+
+// cacheStatus returns this cache's member of Cache-Status for an answer from the store.
+func (q *query) cacheStatus(outcome Outcome, ttl time.Duration, status int) string {
+	name, text := q.rt.cacheName, &q.rt.cache.engine.text
+	switch outcome {
+	case Hit, Stale:
+		if ttl == Forever {
+			return text.forever(name)
+		}
+		return text.hit.of(seconds64(ttl), name, "; hit; ttl=")
+	case Collapsed:
+		return forwarded{why: ReasonNotStored, collapsed: true}.member(name)
+	default:
+		return forwarded{why: q.why, stored: true, status: status}.member(name)
+	}
+}
+
+// forwarded is what Cache-Status says of an answer that did not come from the store (RFC 9211 §2.2).
+type forwarded struct {
+	why       Reason
+	detail    Reason
+	stored    bool
+	collapsed bool
+	status    int // of the origin, where the client gets another
+}
+
+func (f forwarded) member(name string) string {
+	var b strings.Builder
+	b.Grow(96)
+	b.WriteString(name)
+	b.WriteString("; fwd=")
+	b.WriteString(fwd(f.why))
+	if f.collapsed {
+		b.WriteString("; collapsed")
+	}
+	if f.stored {
+		b.WriteString("; stored")
+	}
+	detail := f.detail
+	if detail == "" && string(f.why) != fwd(f.why) {
+		detail = f.why
+	}
+	if detail != "" && string(detail) != fwd(f.why) {
+		b.WriteString("; detail=")
+		b.WriteString(string(detail))
+	}
+	return b.String()
+}
+
+// fwd maps a reason to one of the registered values (RFC 9211 §2.2).
+func fwd(why Reason) string {
+	switch why {
+	case ReasonNotStored, ReasonVariant, ReasonExpired, ReasonMethod:
+		return string(why)
+	case ReasonRequestCC:
+		return "request"
+	case ReasonInvalidated, ReasonRecordBad, ReasonHead, "":
+		return "uri-miss"
+	}
+	return "bypass"
+}
+
+// describesBody reports whether a field is about the body, which a 304 has not (RFC 9110 §15.4.5).
+func describesBody(name string) bool {
+	switch name {
+	case "Content-Type", "Content-Length", "Content-Encoding", "Content-Language", "Content-Range":
+		return true
+	}
+	return false
+}
+
+func (e *entry) validators() rfc9111.Validators {
+	return rfc9111.Validators{ETag: e.Field("Etag"), LastModified: e.Field("Last-Modified"), Date: e.Field("Date")}
+}
+
+func (q *query) notModified(e *entry) bool {
+	h := q.r.Header
+	if h["If-None-Match"] == nil && h["If-Modified-Since"] == nil {
+		return false
+	}
+	return e.validators().NotModified(h)
+}
+
+// ranged reports whether the client gets a part of e (RFC 9110 §14.2): it asks for one, not for too many, and If-Range
+// does not say otherwise.
+func (q *query) ranged(e *entry) bool {
+	h := q.r.Header
+	if h["Range"] == nil || !q.fewRanges() {
+		return false
+	}
+	return e.validators().IfRange(h)
+}
+
+func (q *query) fewRanges() bool {
+	n := 0
+	for range header.List(q.r.Header["Range"]) {
+		n++
+	}
+	return n <= q.rt.cache.config.Limits.Ranges
+}
+
+// serveRange leaves the arithmetic of ranges to net/http.
+func (q *query) serveRange(w http.ResponseWriter, h http.Header, body []byte) {
+	delete(h, "Content-Length")
+	r := &http.Request{Method: http.MethodGet, Header: http.Header{"Range": q.r.Header["Range"]}}
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))
+}
+
+// texts are the strings of hits that change from second to second. They are made once and shared, so that a hit
+// allocates none.
+type texts struct {
+	age, hit, maxAge numbers
+	endless          atomic.Pointer[string]
+}
+
+// numbers is a table of strings that end in a number. Numbers that share a slot displace each other.
+type numbers [1 << 12]atomic.Pointer[numbered]
+
+type numbered struct {
+	n    int64
+	text string
+}
+
+// of returns a+b+n. Within one table a and b never change.
+func (t *numbers) of(n int64, a, b string) string {
+	p := t[uint64(n)%uint64(len(t))].Load() //nolint:gosec // a slot, not a number
+	if p == nil || p.n != n {
+		p = &numbered{n: n, text: a + b + strconv.FormatInt(n, 10)}
+		t[uint64(n)%uint64(len(t))].Store(p) //nolint:gosec // a slot, not a number
+	}
+	return p.text
+}
+
+func (t *texts) forever(name string) string {
+	if p := t.endless.Load(); p != nil {
+		return *p
+	}
+	s := name + "; hit"
+	t.endless.Store(&s)
+	return s
+}

@@ -1,0 +1,148 @@
+package reprise
+
+import (
+	"strings"
+	"sync/atomic"
+
+	"github.com/reprise-go/reprise/internal/wire"
+	"github.com/reprise-go/reprise/store"
+)
+
+// An invalidation takes the next number of the store's sequence and raises the marks of what it names to it. An entry is
+// named by its namespace and each level above it, its base key, its URL, its path on any host, and its tags. It carries the
+// number that was read at the look-up which led to its fill, and is usable only while none of its marks is newer. So
+// a fill that began before an invalidation never brings the old answer back, whatever the clocks say.
+//
+// A name's first byte is its kind; soft invalidations have kinds of their own.
+const (
+	nameNamespace = 'n'
+	nameKey       = 'k'
+	nameURL       = 'u' // host|path
+	namePath      = 'p'
+	nameTag       = 't'
+	soften        = 'a' - 'A' // between a kind and its soft one
+)
+
+// entry is an answer as this process holds it. It is immutable but for checked.
+type entry struct {
+	wire.Record
+
+	// checked is, in a store of this process, the newest number at which the entry's marks were read and found
+	// older, twice, plus 1 if a soft one was newer.
+	checked atomic.Uint64
+}
+
+// learned is what a URL's answers vary on: the live form of an index record.
+type learned struct {
+	entry
+	names    []string // canonical, sorted
+	variants []string // keys, oldest first
+}
+
+const entryBytes = 136 // of an entry, beside its head and body
+
+func (e *entry) bytes() int64 { return int64(len(e.Body)) + int64(e.HeadBytes()) + entryBytes }
+
+func (l *learned) bytes() int64 {
+	n := l.entry.bytes() + 48
+	for _, s := range l.names {
+		n += int64(len(s)) + 16
+	}
+	for _, s := range l.variants {
+		n += int64(len(s)) + 16
+	}
+	return n
+}
+
+// eachName calls yield with the kind and text of each name of an entry but its tags.
+func eachName(base, url, path string, yield func(kind byte, name string) bool) bool {
+	if !yield(nameKey, base) {
+		return false
+	}
+	if path != "" {
+		if !yield(nameURL, url) || !yield(namePath, path) {
+			return false
+		}
+	}
+	// The namespace is what stands before the first '|', its levels end at each ':'.
+	for i := range len(base) {
+		switch base[i] {
+		case ':', '|':
+			if !yield(nameNamespace, base[:i]) {
+				return false
+			}
+			if base[i] == '|' {
+				return true
+			}
+		}
+	}
+	return true
+}
+
+// current reports whether e is usable in a store whose numbers are s, and whether it was softly invalidated. While
+// nothing was invalidated since it was last asked, that is one atomic load.
+func (e *entry) current(s *store.Sequence) (usable, soft bool) {
+	newest := s.Newest()
+	if c := e.checked.Load(); c>>1 == newest {
+		return true, c&1 != 0
+	}
+	usable = eachNameOf(e, func(kind byte, name string) bool {
+		if s.Mark(kind, name) > e.Sequence {
+			return false
+		}
+		if s.Mark(kind-soften, name) > e.Sequence {
+			soft = true
+		}
+		return true
+	})
+	if !usable {
+		return false, false
+	}
+	// newest was read first: what is invalidated meanwhile is seen by the next look-up.
+	c := newest << 1
+	if soft {
+		c |= 1
+	}
+	e.checked.Store(c)
+	return true, soft
+}
+
+// eachNameOf calls yield with all names of e, tags included.
+func eachNameOf(e *entry, yield func(kind byte, name string) bool) bool {
+	base, url, path := e.Names()
+	if !eachName(base, url, path, yield) {
+		return false
+	}
+	ok := true
+	e.Tags(func(tag string) bool {
+		ok = yield(nameTag, tag)
+		return ok
+	})
+	return ok
+}
+
+// names returns names as a Sequencer takes them, each followed by its soft form.
+type names []string
+
+func (n *names) add(kind byte, name string) bool {
+	hard := string(kind) + name
+	*n = append(*n, hard, strings.ToUpper(hard[:1])+name)
+	return true
+}
+
+// verdict compares marks that were read for names with number.
+func (n names) verdict(m store.Marks, number uint64) (usable, soft bool) {
+	if len(m.Slots) != len(n) {
+		return false, false // marks that cannot be read count as newer
+	}
+	for i, slot := range m.Slots {
+		switch {
+		case slot <= number:
+		case i%2 == 0:
+			return false, false
+		default:
+			soft = true
+		}
+	}
+	return true, soft
+}
