@@ -284,7 +284,7 @@ func appendLanguages(dst []byte, lines []string) []byte {
 				dst = append(dst, '.')
 			}
 			for q := l.q; q > 0; q = q % 100 * 10 {
-				dst = append(dst, '0'+byte(q/100)) //nolint:gosec // one digit
+				dst = append(dst, '0'+byte(q/100))
 			}
 		}
 	}

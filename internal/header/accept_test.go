@@ -26,6 +26,9 @@ func TestNormalize(t *testing.T) {
 		{"encoding/absent", encoding, "-", ""},
 		{"encoding/empty", encoding, "", "identity"},
 		{"encoding/browser", encoding, "gzip, deflate, br, zstd", "br,deflate,gzip,zstd"},
+		{"encoding/two", encoding, "gzip, br", "br,gzip"},
+		{"encoding/old_browser", encoding, "gzip,deflate", "deflate,gzip"},
+		{"encoding/three", encoding, "gzip, deflate, br", "br,deflate,gzip"},
 		{"encoding/order", encoding, "zstd;q=0.1,br , deflate\ngzip", "br,deflate,gzip,zstd"},
 		{"encoding/case", encoding, "GZip;Q=1.000", "gzip"},
 		{"encoding/identity", encoding, "identity, gzip", "gzip"},
@@ -56,6 +59,8 @@ func TestNormalize(t *testing.T) {
 		{"language/same_weight", language, "en-US,en;q=0.9,de;q=0.9", "en-us,de;q=0.9,en;q=0.9"},
 		{"language/first_counts", language, "de;q=0.5, DE", "de;q=0.5"},
 		{"language/malformed_stays", language, "de;q=2, EN", "de;q=2,EN"},
+		{"language/parameter_stays", language, "de;x=1, EN", "de;x=1,EN"},
+		{"language/no_digit_stays", language, "de;q=0.x, EN", "de;q=0.x,EN"},
 		{"language/many_stay", language, "q,p,o,n,m,l,k,j,i,h,g,f,e,d,c,b,a", "q,p,o,n,m,l,k,j,i,h,g,f,e,d,c,b,a"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

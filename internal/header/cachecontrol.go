@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// MaxSeconds is the largest delta-seconds: what exceeds it is read as it (RFC 9111 §1.2.2).
-const MaxSeconds time.Duration = 1 << 31 * time.Second
+// MaxDelta is the largest delta-seconds: what exceeds it is read as it (RFC 9111 §1.2.2).
+const MaxDelta time.Duration = 1 << 31 * time.Second
 
 // Opt is a directive that takes a number of seconds.
 type Opt struct {
-	D   time.Duration // 0 to MaxSeconds
+	D   time.Duration // 0 to MaxDelta
 	Set bool          // the directive is present
 
 	// Invalid says that the value is missing or no number; D is 0 then. A lifetime that cannot be read is none
@@ -184,9 +184,9 @@ func fields(arg argument, names []string, whole *bool) []string {
 	return names
 }
 
-// Seconds parses delta-seconds (RFC 9111 §1.2.2): digits only; what exceeds MaxSeconds is MaxSeconds.
+// Seconds parses delta-seconds (RFC 9111 §1.2.2): digits only; what exceeds MaxDelta is MaxDelta.
 func Seconds(s string) (time.Duration, bool) {
-	const limit = int64(MaxSeconds / time.Second)
+	const limit = int64(MaxDelta / time.Second)
 	var n int64
 	for i := range len(s) {
 		if !digit(s[i]) {

@@ -121,7 +121,7 @@ func FuzzParseCacheControl(f *testing.F) {
 			t.Errorf("ParseCacheControl of %q is %+v, and of its elements %+v", s, cc, apart)
 		}
 		for _, o := range []Opt{cc.MaxAge, cc.SMaxAge, cc.MinFresh, cc.MaxStale, cc.StaleWhileRevalidate, cc.StaleIfError} {
-			if o.D < 0 || o.D > MaxSeconds || !o.Set && o != (Opt{}) || o.Invalid && o.D != 0 {
+			if o.D < 0 || o.D > MaxDelta || !o.Set && o != (Opt{}) || o.Invalid && o.D != 0 {
 				t.Errorf("ParseCacheControl(%q) has the directive %+v", s, o)
 			}
 		}

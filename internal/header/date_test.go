@@ -57,6 +57,7 @@ func TestParseDate(t *testing.T) {
 		{"invalid/short_weekday", "Thu, 18-Aug-50 02:01:18 GMT", time.Time{}},
 		{"invalid/asctime_zone", "Thu Aug 18 02:01:18 2050 GMT", time.Time{}},
 		{"invalid/asctime_one_blank", "Thu Aug 8 02:01:18 2050", time.Time{}},
+		{"invalid/cut_short", "Thu, 1", time.Time{}},
 		{"invalid/tail", "Thu, 18 Aug 2050 02:01:18 GMT, x", time.Time{}},
 		{"invalid/other_alphabet", "Thu, 18 Aug 2050 02:01:18 G\u212aT", time.Time{}},
 	} {

@@ -34,7 +34,7 @@ func ParseTargeted(lines []string) (CacheControl, bool) {
 			if !ok || n < 0 {
 				return CacheControl{}, false
 			}
-			*o = Opt{D: time.Duration(min(n, int64(MaxSeconds/time.Second))) * time.Second, Set: true}
+			*o = Opt{D: time.Duration(min(n, int64(MaxDelta/time.Second))) * time.Second, Set: true}
 			continue
 		}
 		cc.set(name, structured(item.Value))

@@ -68,7 +68,7 @@ func FuzzParseTargeted(f *testing.F) {
 			t.Errorf("ParseTargeted(%q) = %+v, false", s, cc)
 		}
 		for _, o := range []Opt{cc.MaxAge, cc.SMaxAge, cc.StaleWhileRevalidate, cc.StaleIfError} {
-			if o.D < 0 || o.D > MaxSeconds || o.Invalid || !o.Set && o.D != 0 {
+			if o.D < 0 || o.D > MaxDelta || o.Invalid || !o.Set && o.D != 0 {
 				t.Errorf("ParseTargeted(%q) has the directive %+v", s, o)
 			}
 		}

@@ -12,7 +12,7 @@ const MaxHeuristic = 24 * time.Hour
 
 // Lifetime returns how long the response, which was received at that time, is fresh (§4.2.1). explicit says that the
 // response states it; if it does so in a way that cannot be read, the lifetime is 0. It is never longer than
-// header.MaxSeconds, so that it can be added to a time.
+// header.MaxDelta, so that it can be added to a time.
 func (r *Response) Lifetime(received time.Time) (d time.Duration, explicit bool) {
 	switch {
 	case r.CC.SMaxAge.Set:
@@ -20,7 +20,7 @@ func (r *Response) Lifetime(received time.Time) (d time.Duration, explicit bool)
 	case r.CC.MaxAge.Set:
 		return r.CC.MaxAge.D, true
 	case r.HasExpires && !r.Expires.IsZero():
-		return min(max(0, r.Expires.Sub(r.date(received))), header.MaxSeconds), true
+		return min(max(0, r.Expires.Sub(r.date(received))), header.MaxDelta), true
 	}
 	return 0, r.HasExpires
 }
@@ -44,7 +44,7 @@ func (r *Response) Heuristic(received time.Time) time.Duration {
 }
 
 // InitialAge returns the age of the response at responseTime, when it was received for a request that was sent at
-// requestTime (§4.2.3: corrected_initial_age), at most header.MaxSeconds. The age of a reused response is this plus the
+// requestTime (§4.2.3: corrected_initial_age), at most header.MaxDelta. The age of a reused response is this plus the
 // time it rested here.
 func (r *Response) InitialAge(requestTime, responseTime time.Time) time.Duration {
 	var apparent time.Duration
@@ -52,7 +52,7 @@ func (r *Response) InitialAge(requestTime, responseTime time.Time) time.Duration
 		apparent = max(0, responseTime.Sub(r.Date))
 	}
 	delay := max(0, responseTime.Sub(requestTime))
-	return min(max(apparent, add(r.Age, delay)), header.MaxSeconds)
+	return min(max(apparent, add(r.Age, delay)), header.MaxDelta)
 }
 
 // add is a + b for durations that are not negative, at most the longest one.

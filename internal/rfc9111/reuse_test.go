@@ -55,6 +55,7 @@ func TestReuse(t *testing.T) {
 		{"5.2.1.3/not_fresh_enough", "Cache-Control: min-fresh=2000", Stored{Lifetime: 1500 * s}, Validate, RequestMinFresh},
 		{"5.2.1.3/too_old", "Cache-Control: min-fresh=1000", Stored{Age: 1000 * s, Lifetime: 1500 * s}, Validate, RequestMinFresh},
 		{"5.2.1.3/forever", "Cache-Control: min-fresh=99999999999", Stored{Age: 1000 * s, Lifetime: math.MaxInt64}, Fresh, IsFresh},
+		{"5.2.1.3/overflow", "Cache-Control: min-fresh=5", Stored{Age: math.MaxInt64 - s, Lifetime: math.MaxInt64}, Fresh, IsFresh},
 		{"5.2.1.3/invalid", "Cache-Control: min-fresh=x", Stored{Age: s, Lifetime: 60 * s}, Fresh, IsFresh},
 
 		{"5.2.1.4/no-cache", "Cache-Control: no-cache", Stored{Lifetime: 3600 * s}, Validate, RequestNoCache},

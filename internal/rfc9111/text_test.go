@@ -14,7 +14,7 @@ import (
 var now = time.Date(2026, time.June, 1, 12, 0, 0, 0, time.UTC)
 
 // request reads "GET /path\nName: value".
-func request(t testing.TB, text string) (method string, h http.Header) {
+func request(t *testing.T, text string) (method string, h http.Header) {
 	t.Helper()
 	start, fields, _ := strings.Cut(text, "\n")
 	method, _, _ = strings.Cut(start, " ")
@@ -22,7 +22,7 @@ func request(t testing.TB, text string) (method string, h http.Header) {
 }
 
 // response reads "200\nName: value".
-func response(t testing.TB, text string) (status int, h http.Header) {
+func response(t *testing.T, text string) (status int, h http.Header) {
 	t.Helper()
 	start, fields, _ := strings.Cut(text, "\n")
 	status, err := strconv.Atoi(start)
@@ -33,7 +33,7 @@ func response(t testing.TB, text string) (status int, h http.Header) {
 }
 
 // parseFields reads lines of "Name: value". A value that is "now" and perhaps a duration ("now+10s") is that date.
-func parseFields(t testing.TB, text string) http.Header {
+func parseFields(t *testing.T, text string) http.Header {
 	t.Helper()
 	h := make(http.Header)
 	for line := range strings.Lines(text) {
@@ -58,14 +58,14 @@ func parseFields(t testing.TB, text string) http.Header {
 }
 
 // parse is Parse for a cache that CDN-Cache-Control is meant for.
-func parse(t testing.TB, text string) Response {
+func parse(t *testing.T, text string) Response {
 	t.Helper()
 	status, h := response(t, text)
 	return Parse(status, h, []string{"Cdn-Cache-Control"})
 }
 
 // directives returns what a request with these fields asks of a cache.
-func directives(t testing.TB, fields string) *header.CacheControl {
+func directives(t *testing.T, fields string) *header.CacheControl {
 	t.Helper()
 	cc := RequestDirectives(parseFields(t, fields))
 	return &cc
