@@ -102,7 +102,10 @@ func parseHead(b []byte, size int64) (head, error) {
 	}
 	keyLen := int(binary.LittleEndian.Uint16(b[28:]))
 	valueLen := binary.LittleEndian.Uint64(b[16:])
-	if keyLen == 0 || keyLen > store.MaxKey || len(b) < headSize+keyLen || valueLen != uint64(size)-headSize-uint64(keyLen) {
+	if keyLen == 0 || keyLen > store.MaxKey || len(b) < headSize+keyLen {
+		return head{}, errBad
+	}
+	if valueLen != uint64(size)-headSize-uint64(keyLen) { //nolint:gosec // size is at least len(b)
 		return head{}, errBad
 	}
 	if binary.LittleEndian.Uint32(b[4:]) != crc32.Checksum(b[8:headSize+keyLen], castagnoli) {
@@ -179,11 +182,16 @@ func readEntry(root *os.Root, i id, limit int64) (head, []byte, error) {
 	} else if err != nil {
 		return head{}, nil, err
 	}
-	h, err := parseHead(b, size)
+	return parseEntry(b, i)
+}
+
+// parseEntry decodes b, the whole file of i. The value is a part of b.
+func parseEntry(b []byte, i id) (head, []byte, error) {
+	h, err := parseHead(b, int64(len(b)))
 	if err != nil {
 		return head{}, nil, err
 	}
-	value := b[headSize+len(h.key) : size : size]
+	value := b[headSize+len(h.key) : len(b) : len(b)]
 	if idOf(h.key) != i || crc32.Checksum(value, castagnoli) != h.valueCRC {
 		return head{}, nil, errBad
 	}

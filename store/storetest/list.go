@@ -40,9 +40,7 @@ var prefixes = []string{"", "h", "h*", "h?", "h[", "h[ae]", `h\`, "a:", "a/", ".
 
 func listPrefix(e *env) {
 	keys := keysToTell()
-	for _, key := range keys {
-		e.set(key, "v", lifetime)
-	}
+	e.fill(keys)
 	if e.sequencing() {
 		e.raise("h", "a:b")
 	}
@@ -79,14 +77,15 @@ func (e *env) sequencing() bool { return implements[store.Sequencer](e.Store) }
 
 // listMany: every key once, however many, and the loop may stop and may use the store.
 func listMany(e *env) {
-	var want []string
+	var want, others []string
 	for i := range 3000 {
 		want = append(want, fmt.Sprintf("key%d", i))
-		e.set(want[i], "v", lifetime)
 		if i%10 == 0 {
-			e.set(fmt.Sprintf("other%d", i), "v", lifetime)
+			others = append(others, fmt.Sprintf("other%d", i))
 		}
 	}
+	e.fill(want)
+	e.fill(others)
 	slices.Sort(want)
 	e.lists("key", want)
 	seen := 0
@@ -116,16 +115,16 @@ func (e *env) clears(want int, prefix string) {
 // clearPrefix: what begins with the prefix goes, and nothing else.
 func clearPrefix(e *env) {
 	keys := keysToTell()
+	e.fill(keys)
 	for _, prefix := range prefixes {
+		matching := withPrefix(keys, prefix)
+		e.clears(len(matching), prefix)
 		for _, key := range keys {
-			e.set(key, "v", lifetime)
-		}
-		e.clears(len(withPrefix(keys, prefix)), prefix)
-		for _, key := range keys {
-			if strings.HasPrefix(key, prefix) != e.gone(key) {
-				e.Errorf("after Clear(%q) %q is gone: %v; want %v", prefix, key, e.gone(key), strings.HasPrefix(key, prefix))
+			if gone := e.gone(key); gone != strings.HasPrefix(key, prefix) {
+				e.Errorf("after Clear(%q) %q is gone: %v; want %v", prefix, key, gone, !gone)
 			}
 		}
+		e.fill(matching)
 	}
 	e.clears(0, "nothing with this")
 	if implements[store.Local](e.Store) {
@@ -138,9 +137,11 @@ func clearPrefix(e *env) {
 }
 
 func clearMany(e *env) {
+	var keys []string
 	for i := range 2000 {
-		e.set(fmt.Sprintf("key%d", i), "v", lifetime)
+		keys = append(keys, fmt.Sprintf("key%d", i))
 	}
+	e.fill(keys)
 	e.set("other", "v", lifetime)
 	e.clears(2000, "key")
 	e.clears(0, "key")

@@ -20,6 +20,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -167,6 +168,27 @@ func (e *env) set(key, value string, ttl time.Duration) {
 	if err := e.Set(e.ctx, key, []byte(value), ttl); err != nil {
 		e.Fatalf("Set(%q, %v) = %v; want nil", key, ttl, err)
 	}
+}
+
+// fill sets "v" at keys, several at a time: there are many, and a server may be slow.
+func (e *env) fill(keys []string) {
+	e.Helper()
+	next := make(chan string)
+	var wg sync.WaitGroup
+	for range 16 {
+		wg.Go(func() {
+			for key := range next {
+				if err := e.Set(e.ctx, key, []byte("v"), lifetime); err != nil {
+					e.Errorf("Set(%q) = %v; want nil", key, err)
+				}
+			}
+		})
+	}
+	for _, key := range keys {
+		next <- key
+	}
+	close(next)
+	wg.Wait()
 }
 
 // has checks that key holds value.
