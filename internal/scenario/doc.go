@@ -109,5 +109,5 @@
 // NoStore.
 //
 // Marks: memory, for what only an entry in this process shows; shared, for stores that several processes read; lasting,
-// for stores that outlive their process; faulty, where FaultyStore is understood.
+// for stores that outlive their process; faulty, where FaultyStore is understood; values, where ! Get and ! Set are.
 package scenario
