@@ -97,7 +97,7 @@ func appendHead(b []byte, key string, value []byte, expires int64) []byte {
 
 // parseHead decodes what b, the beginning of a file of size bytes, says. It allocates no more than the key.
 func parseHead(b []byte, size int64) (head, error) {
-	if len(b) < headSize || string(b[:4]) != magic {
+	if len(b) < headSize || string(b[:4]) != magic || b[30] != 0 || b[31] != 0 {
 		return head{}, errBad
 	}
 	keyLen := int(binary.LittleEndian.Uint16(b[28:]))
