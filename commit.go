@@ -88,16 +88,16 @@ func (f *fill) complete(rec *recorder, body []byte, isWhole bool) {
 	}
 	f.learn()
 	if f.reason == "" {
-		f.reason = f.lastWord(rec)
+		f.reason = f.lastWord(rec, said)
 	}
 	var e *entry
 	if f.reason == "" {
 		if rec.status == http.StatusOK && !f.rt.noETag && rec.head["Etag"] == nil {
 			rec.head["Etag"] = []string{entityTag(body)}
 		}
-		e = f.entryOf(rec, slices.Clone(body), said)
+		e = f.entryOf(rec, slices.Clone(body))
 	} else if f.followed() {
-		e = f.entryOf(rec, slices.Clone(body), said)
+		e = f.entryOf(rec, slices.Clone(body))
 	}
 	if f.reason == "" {
 		f.store(e)
@@ -110,7 +110,7 @@ func (f *fill) finishHead(rec *recorder, body []byte) {
 	if !f.shareable || !f.followed() {
 		return
 	}
-	f.deliverWhole(f.entryOf(rec, slices.Clone(body), said{}))
+	f.deliverWhole(f.entryOf(rec, slices.Clone(body)))
 }
 
 func (f *fill) followed() bool {
@@ -132,7 +132,7 @@ func (f *fill) commit(rec *recorder, body []byte) {
 	said := f.scope.close()
 	j := f.judge(rec.status, rec.head, rec.length, said)
 	if j.reason == "" {
-		j.reason = f.lastWord(rec)
+		j.reason = f.lastWord(rec, said)
 	}
 	f.mu.Lock()
 	f.judgement = j
@@ -144,13 +144,16 @@ func (f *fill) commit(rec *recorder, body []byte) {
 		rec.head = rec.head.Clone() // followers are reading the one that was sent
 		rec.head["Etag"] = []string{entityTag(body)}
 	}
-	f.store(f.entryOf(rec, slices.Clip(body), said))
+	f.store(f.entryOf(rec, slices.Clip(body)))
 }
 
-// lastWord asks what only the route can say.
-func (f *fill) lastWord(rec *recorder) Reason {
+// lastWord asks what only the route can say, and names the answer.
+func (f *fill) lastWord(rec *recorder, s said) (reason Reason) {
 	if hasTrailers(rec.header) {
 		return ReasonTrailers
+	}
+	if f.tags, reason = f.tagsOf(s); reason != "" {
+		return reason
 	}
 	if f.rt.storable == nil {
 		return ""
@@ -163,6 +166,39 @@ func (f *fill) lastWord(rec *recorder) Reason {
 		return ReasonPredicate
 	}
 	return ""
+}
+
+// tagsOf returns the tags of the route, of the request and from inside: all of them, or why the answer is not stored.
+func (f *fill) tagsOf(s said) ([]string, Reason) {
+	tags := f.rt.tags
+	if f.rt.tagsFunc != nil {
+		more, ok := f.askTags()
+		if !ok {
+			return nil, ReasonCallbackPanic
+		}
+		tags = append(slices.Clip(tags), more...)
+	}
+	if len(s.tags) > 0 {
+		tags = append(slices.Clip(tags), s.tags...)
+	}
+	if len(tags) == 0 {
+		return nil, ""
+	}
+	tags = slices.Clone(tags)
+	slices.Sort(tags)
+	tags = slices.Compact(tags)
+	switch {
+	case len(tags) > maxTags, slices.ContainsFunc(tags, func(t string) bool { return tagFault(t) != "" }):
+		return nil, ReasonTags
+	case !f.engine.store.sequenced():
+		return nil, ReasonTags // nobody could invalidate them
+	}
+	return tags, ""
+}
+
+func (f *fill) askTags() (tags []string, ok bool) {
+	defer f.recovered("TagsFunc", &ok)
+	return f.rt.tagsFunc(f.req), true
 }
 
 func (f *fill) askStorable(rec *recorder) (storable, ok bool) {

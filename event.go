@@ -86,7 +86,7 @@ const (
 	ReasonTooLarge          Reason = "too-large"   // body over MaxBody
 	ReasonFieldsTooLarge    Reason = "fields-too-large"
 	ReasonBudget            Reason = "fill-budget" // too many bytes in fills at once
-	ReasonTooManyTags       Reason = "too-many-tags"
+	ReasonTags              Reason = "tags"        // too many, or one is empty or too long
 	ReasonEventStream       Reason = "event-stream"
 	ReasonHijacked          Reason = "hijacked"
 	ReasonTrailers          Reason = "trailers"

@@ -59,6 +59,7 @@ type fill struct {
 
 	// From here on set before phase leaves pending, and then read only but for the body.
 	judgement
+	tags      []string    // of the entry
 	response  http.Header // fields for followers
 	status    int
 	entry     *entry   // the whole answer, where it was held back

@@ -76,9 +76,6 @@ func (f *fill) judge(status int, h http.Header, length int64, s said) (j judgeme
 		return j
 	}
 	j.reason = f.live(&j, status, h, s)
-	if j.reason == "" && len(s.tags)+len(rt.tags) > maxTags {
-		j.reason = ReasonTooManyTags
-	}
 	return j
 }
 
@@ -191,7 +188,7 @@ func entityTag(body []byte) string {
 }
 
 // entryOf makes the entry of an answer. body is its own from now on.
-func (f *fill) entryOf(rec *recorder, body []byte, s said) *entry {
+func (f *fill) entryOf(rec *recorder, body []byte) *entry {
 	rt := f.rt
 	h := rec.own()
 	cc := f.resp.CC
@@ -220,13 +217,7 @@ func (f *fill) entryOf(rec *recorder, body []byte, s said) *entry {
 		key = f.variant
 	}
 	e.Expires = after(time.Unix(0, e.Born), jittered(f.lifetime, rt.jitter, key))
-	tags := rt.tags
-	if len(s.tags) > 0 {
-		tags = append(slices.Clone(tags), s.tags...)
-		slices.Sort(tags)
-		tags = slices.Compact(tags)
-	}
-	e.SetHead(wire.Head{Key: key, Base: f.base, Host: f.url, Path: f.path, Tags: tags, Fields: h})
+	e.SetHead(wire.Head{Key: key, Base: f.base, Host: f.url, Path: f.path, Tags: f.tags, Fields: h})
 	return e
 }
 

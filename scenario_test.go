@@ -1,0 +1,16 @@
+package reprise_test
+
+import (
+	"testing"
+
+	"github.com/reprise-go/reprise/internal/subject"
+	"github.com/reprise-go/reprise/store"
+)
+
+// TestScenarios runs the conversations in testdata/scenarios in memory; the stores' own tests run them elsewhere.
+func TestScenarios(t *testing.T) {
+	open := func(*testing.T) func() (store.Store, error) {
+		return func() (store.Store, error) { return nil, nil } // the cache's own
+	}
+	subject.Run(t, "testdata/scenarios/*.txt", open, "memory", "faulty")
+}
