@@ -3,6 +3,7 @@ package redisstore
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -53,11 +54,6 @@ const (
 	// sentinelRefresh bounds how long a missed message of a Sentinel goes unnoticed.
 	sentinelRefresh = 5 * time.Second
 )
-
-// urlParameters are what rueidis.ParseURL reads and the store leaves open.
-var urlParameters = []string{
-	"addr", "db", "dial_timeout", "write_timeout", "skip_verify", "protocol", "client_name", "master_set",
-}
 
 // New returns a store. It does not connect. The error joins one for each mistake in cfg.
 func New(cfg Config) (*Store, error) {
@@ -123,9 +119,11 @@ func parseURL(s string) (rueidis.ClientOption, error) {
 	if err != nil {
 		errs = append(errs, fmt.Errorf("redisstore: URL %q: %w", u.Redacted(), err))
 	}
-	for name := range query {
-		if !slices.Contains(urlParameters, name) {
-			errs = append(errs, fmt.Errorf("redisstore: URL %q: unknown parameter %q: use %s", u.Redacted(), name, strings.Join(urlParameters, ", ")))
+	// What rueidis.ParseURL reads and the store leaves open.
+	known := []string{"addr", "db", "dial_timeout", "write_timeout", "skip_verify", "protocol", "client_name", "master_set"}
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		if !slices.Contains(known, name) {
+			errs = append(errs, fmt.Errorf("redisstore: URL %q: unknown parameter %q: use %s", u.Redacted(), name, strings.Join(known, ", ")))
 		}
 	}
 	if u.Scheme == "unix" && strings.TrimSpace(u.Path) == "" {

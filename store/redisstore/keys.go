@@ -32,12 +32,10 @@ func (l layout) key(valueKey string) (string, bool) {
 
 // pattern matches the values of the keys that begin with prefix.
 func (l layout) pattern(prefix string) string {
-	return globEscaper.Replace(l.value+prefix) + "*}"
+	// These mean something in a pattern of SCAN. A caret or a hyphen does only within brackets.
+	literal := strings.NewReplacer(`*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`, `\`, `\\`)
+	return literal.Replace(l.value+prefix) + "*}"
 }
-
-// globEscaper makes the bytes literal that mean something in a pattern of SCAN. A caret or a hyphen does only within
-// brackets.
-var globEscaper = strings.NewReplacer(`*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`, `\`, `\\`)
 
 // markSlots is the number of slots that names are mapped to.
 const markSlots = 1 << 16

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -20,7 +21,7 @@ import (
 type lane struct {
 	rueidis.DedicatedClient
 	owner *connection
-	addr  string // of the server; "" in a Cluster
+	addr  string // of the server, if a Sentinel may name another
 	run   string // of the server; "" if it does not matter
 
 	// incarnation is that of the marks which were found to belong to run, or made for it.
@@ -53,14 +54,15 @@ func (s *Store) openLane() (*lane, error) {
 	return l, nil
 }
 
-// master returns the address of the only server that a client uses; "" if there are several.
+// master returns the address of the server that the Sentinels name; "" without Sentinels, where an address has one
+// server, or a node tells by itself that it has become a replica.
 func (c *connection) master() string {
-	if c.cluster {
+	if c.Mode() != rueidis.ClientModeSentinel {
 		return ""
 	}
 	nodes := c.Nodes()
 	if len(nodes) != 1 {
-		return ""
+		return "" // a client that also reads from replicas does not tell them apart
 	}
 	for addr := range nodes {
 		return addr
@@ -103,7 +105,8 @@ func (l *lane) adopt(ctx context.Context, marks string) error {
 		binary.BigEndian.PutUint64(fresh, rand.Uint64()) //nolint:gosec // unique, not secret
 	}
 	reply, err := l.Do(ctx, l.B().Eval().Script(adoptScript).Numkeys(1).Key(marks).
-		Arg(l.run, string(fresh)).Build()).AsBytes()
+		Arg(l.run, string(fresh), strconv.Itoa(runAt*8), strconv.Itoa(slotsAt*8-1), strconv.Itoa(marksSize-1)).
+		Build()).AsBytes()
 	if err != nil {
 		return err
 	}

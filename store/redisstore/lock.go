@@ -20,9 +20,10 @@ import (
 
 const lockMemory = time.Hour
 
-var (
+// The scripts of the leases.
+const (
 	// lockScript returns the fence granted, or 0. KEYS: lease. ARGV: ttl in milliseconds, memory in milliseconds.
-	lockScript = rueidis.NewLuaScript(`
+	lockScript = `
 local t = redis.call('TIME')
 local us = t[1] * 1000000 + t[2]
 local now = math.floor(us / 1000)
@@ -42,9 +43,9 @@ redis.call('DEL', KEYS[1])
 redis.call('HSET', KEYS[1], 'fence', fence, 'until', now + ARGV[1])
 redis.call('PEXPIRE', KEYS[1], ARGV[1] + ARGV[2])
 return fence
-`)
+`
 	// renewScript returns 1 if the lease is the fence's and has not ended. KEYS: lease. ARGV: fence, ttl, memory.
-	renewScript = rueidis.NewLuaScript(`
+	renewScript = `
 local t = redis.call('TIME')
 local now = math.floor((t[1] * 1000000 + t[2]) / 1000)
 local lease = redis.call('HMGET', KEYS[1], 'fence', 'until')
@@ -54,27 +55,27 @@ end
 redis.call('HSET', KEYS[1], 'until', now + ARGV[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[2] + ARGV[3])
 return 1
-`)
+`
 	// unlockScript ends the lease if it is the fence's. KEYS: lease. ARGV: fence, memory.
-	unlockScript = rueidis.NewLuaScript(`
+	unlockScript = `
 if redis.call('HGET', KEYS[1], 'fence') == ARGV[1] then
 	redis.call('HSET', KEYS[1], 'until', 0)
 	redis.call('PEXPIRE', KEYS[1], ARGV[2])
 end
 return 1
-`)
+`
 	// setLockedScript returns 1 if it set. KEYS: lease, value. ARGV: fence, value, arguments of SET.
-	setLockedScript = rueidis.NewLuaScript(`
+	setLockedScript = `
 if redis.call('HGET', KEYS[1], 'fence') ~= ARGV[1] then
 	return 0
 end
 redis.call('SET', KEYS[2], ARGV[2], unpack(ARGV, 3))
 return 1
-`)
+`
 	// guardScript keeps others from being granted the lease for a moment, in which the fence's holder may write to
 	// another node. It returns the time by which that must have happened, or 0 if the fence is not the last granted.
 	// KEYS: lease. ARGV: fence, name of the guard, its time in milliseconds.
-	guardScript = rueidis.NewLuaScript(`
+	guardScript = `
 if redis.call('HGET', KEYS[1], 'fence') ~= ARGV[1] then
 	return 0
 end
@@ -82,17 +83,33 @@ local t = redis.call('TIME')
 local now = math.floor((t[1] * 1000000 + t[2]) / 1000)
 redis.call('HSET', KEYS[1], ARGV[2], now + ARGV[3])
 return now + math.floor(ARGV[3] / 2)
-`)
+`
 	// setGuardedScript returns 1 if it set in time. KEYS: value. ARGV: time, value, arguments of SET.
-	setGuardedScript = rueidis.NewLuaScript(`
+	setGuardedScript = `
 local t = redis.call('TIME')
 if math.floor((t[1] * 1000000 + t[2]) / 1000) > tonumber(ARGV[1]) then
 	return 0
 end
 redis.call('SET', KEYS[1], ARGV[2], unpack(ARGV, 3))
 return 1
-`)
+`
 )
+
+// leaseScripts are the scripts as the client runs them.
+type leaseScripts struct {
+	lock, renew, unlock, setLocked, guard, setGuarded *rueidis.Lua
+}
+
+func newLeaseScripts() leaseScripts {
+	return leaseScripts{
+		lock:       rueidis.NewLuaScript(lockScript),
+		renew:      rueidis.NewLuaScript(renewScript),
+		unlock:     rueidis.NewLuaScript(unlockScript),
+		setLocked:  rueidis.NewLuaScript(setLockedScript),
+		guard:      rueidis.NewLuaScript(guardScript),
+		setGuarded: rueidis.NewLuaScript(setGuardedScript),
+	}
+}
 
 // guardTime is how long a guard lasts that nobody removes. Half of it is for the write, the other half for clocks of
 // two nodes to differ.
@@ -104,7 +121,7 @@ func (s *Store) Lock(ctx context.Context, name string, ttl time.Duration) (fence
 	if ttl <= 0 {
 		return 0, false, fail("lock", fmt.Errorf("ttl %v is not positive", ttl))
 	}
-	n, err := s.runScript(ctx, "lock", lockScript, []string{s.keys.lockKey(name)}, decimal(ttl), decimal(lockMemory))
+	n, err := s.runScript(ctx, "lock", s.scripts.lock, []string{s.keys.lockKey(name)}, decimal(ttl), decimal(lockMemory))
 	if err != nil || n <= 0 {
 		return 0, false, err
 	}
@@ -116,14 +133,14 @@ func (s *Store) Renew(ctx context.Context, name string, fence uint64, ttl time.D
 	if ttl <= 0 {
 		return false, fail("renew", fmt.Errorf("ttl %v is not positive", ttl))
 	}
-	n, err := s.runScript(ctx, "renew", renewScript, []string{s.keys.lockKey(name)},
+	n, err := s.runScript(ctx, "renew", s.scripts.renew, []string{s.keys.lockKey(name)},
 		strconv.FormatUint(fence, 10), decimal(ttl), decimal(lockMemory))
 	return n == 1, err
 }
 
 // Unlock implements [store.Locker].
 func (s *Store) Unlock(ctx context.Context, name string, fence uint64) error {
-	_, err := s.runScript(ctx, "unlock", unlockScript, []string{s.keys.lockKey(name)},
+	_, err := s.runScript(ctx, "unlock", s.scripts.unlock, []string{s.keys.lockKey(name)},
 		strconv.FormatUint(fence, 10), decimal(lockMemory))
 	return err
 }
@@ -148,19 +165,19 @@ func (s *Store) SetLocked(ctx context.Context, key string, value []byte, ttl tim
 	if c.cluster && name != key {
 		return s.setGuarded(ctx, lockKey, valueKey, args)
 	}
-	n, err := s.runScript(ctx, "set locked", setLockedScript, []string{lockKey, valueKey}, args...)
+	n, err := s.runScript(ctx, "set locked", s.scripts.setLocked, []string{lockKey, valueKey}, args...)
 	return n == 1, err
 }
 
 // setGuarded is SetLocked across two nodes. args are those of setLockedScript.
 func (s *Store) setGuarded(ctx context.Context, lockKey, valueKey string, args []string) (bool, error) {
 	guard := "guard:" + strconv.FormatUint(rand.Uint64(), 36) //nolint:gosec // unique, not secret
-	by, err := s.runScript(ctx, "set locked", guardScript, []string{lockKey}, args[0], guard, decimal(guardTime))
+	by, err := s.runScript(ctx, "set locked", s.scripts.guard, []string{lockKey}, args[0], guard, decimal(guardTime))
 	if err != nil || by == 0 {
 		return false, err
 	}
 	args[0] = strconv.FormatInt(by, 10)
-	set, err := s.runScript(ctx, "set locked", setGuardedScript, []string{valueKey}, args...)
+	set, err := s.runScript(ctx, "set locked", s.scripts.setGuarded, []string{valueKey}, args...)
 	if err != nil {
 		return false, err // the write may still be under way: the guard stays
 	}

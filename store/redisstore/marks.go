@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"slices"
 	"strconv"
 
@@ -19,24 +18,26 @@ import (
 const (
 	wordBits  = 64
 	runLength = 40 // bytes of a run_id
-	slotsAt   = 2 + runLength/8
+	runAt     = 2
+	slotsAt   = runAt + runLength/8
+	marksSize = (slotsAt + markSlots) * 8 // bytes
 	word      = "i64"
 )
 
 // adoptScript returns the incarnation of the marks. Those of another run it replaces. KEYS: marks. ARGV: the run, ""
-// if it does not matter; the incarnation to begin, eight bytes.
-var adoptScript = fmt.Sprintf(`
+// if it does not matter; the incarnation to begin, eight bytes; where the run begins and ends; the last byte of all.
+const adoptScript = `
 local incarnation = redis.call('GETRANGE', KEYS[1], 0, 7)
-if #incarnation == 8 and (ARGV[1] == '' or redis.call('GETRANGE', KEYS[1], 16, %d) == ARGV[1]) then
+if #incarnation == 8 and (ARGV[1] == '' or redis.call('GETRANGE', KEYS[1], ARGV[3], ARGV[4]) == ARGV[1]) then
 	return incarnation
 end
 -- DEL is allowed when memory is full, and allows what follows.
 redis.call('DEL', KEYS[1])
-redis.call('SETRANGE', KEYS[1], %d, '\0')
+redis.call('SETRANGE', KEYS[1], ARGV[5], '\0')
 redis.call('SETRANGE', KEYS[1], 0, ARGV[2])
-redis.call('SETRANGE', KEYS[1], 16, ARGV[1])
+redis.call('SETRANGE', KEYS[1], ARGV[3], ARGV[1])
 return ARGV[2]
-`, 16+runLength-1, (slotsAt+markSlots)*8-1)
+`
 
 // raiseScript issues a number and raises slots to it. It returns 0 if the marks are of another incarnation. KEYS:
 // marks. ARGV: the incarnation, eight bytes; the words of the slots.
@@ -97,33 +98,39 @@ func (s *Store) GetMarked(ctx context.Context, key string, names ...string) ([]b
 		return nil, store.Marks{}, fail("get marked", err)
 	}
 	valueKey := s.keys.valueKey(key)
+	if c.cluster {
+		return s.getApart(ctx, c, valueKey, names)
+	}
 	var m store.Marks
 	var value []byte
 	var getErr error
-	if c.cluster {
-		got := make(chan struct{})
-		go func() {
-			defer close(got)
-			value, getErr = bytesOf(c.Do(ctx, c.B().Get().Key(valueKey).Build()))
-		}()
-		m, err = s.Marks(ctx, names...)
-		<-got // ends with ctx, too
-		if err != nil {
-			return nil, store.Marks{}, err
-		}
-	} else {
-		err = s.onLane(ctx, func(l *lane) (err error) {
-			replies := l.DoMulti(ctx, l.B().Get().Key(valueKey).Build(), s.readMarks(l.B(), names))
-			value, getErr = bytesOf(replies[0])
-			m, err = l.marks(replies[1], len(names))
-			return err
-		})
-		if err != nil {
-			return nil, store.Marks{}, fail("get marked", err)
-		}
+	err = s.onLane(ctx, func(l *lane) (err error) {
+		replies := l.DoMulti(ctx, l.B().Get().Key(valueKey).Build(), s.readMarks(l.B(), names))
+		value, getErr = bytesOf(replies[0])
+		m, err = l.marks(replies[1], len(names))
+		return err
+	})
+	if err != nil {
+		return nil, store.Marks{}, fail("get marked", err)
 	}
 	if getErr != nil {
 		return nil, m, fail("get marked", getErr)
+	}
+	return value, m, nil
+}
+
+// getApart is GetMarked where the value and the marks are on different nodes. Either may be read first: both are read
+// within the call, so what was invalidated before it began is marked in what it reads.
+func (s *Store) getApart(ctx context.Context, c *connection, valueKey string, names []string) ([]byte, store.Marks, error) {
+	reply := make(chan rueidis.RedisResult, 1) // has room: nobody may be waiting any more
+	go func() { reply <- c.Do(ctx, c.B().Get().Key(valueKey).Build()) }()
+	m, err := s.Marks(ctx, names...)
+	if err != nil {
+		return nil, store.Marks{}, err
+	}
+	value, err := bytesOf(<-reply)
+	if err != nil {
+		return nil, m, fail("get marked", err)
 	}
 	return value, m, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -40,7 +41,6 @@ func (s *Store) Notify(ctx context.Context, changed func(key string), lost func(
 		}
 		if began {
 			pause = feedPause
-			lost()
 		}
 		select {
 		case <-ctx.Done():
@@ -57,43 +57,39 @@ var errRefused = errors.New("the server does not announce changes")
 type feed struct {
 	announced chan []rueidis.RedisMessage // keys of the server
 	lost      chan struct{}               // has room for one
+	broken    chan error                  // has room for one
 }
 
 // watch announces until something breaks. began is whether it came to announce at all.
 func (s *Store) watch(ctx context.Context, changed func(string), lost func()) (began bool, err error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	c, err := s.client.get(ctx)
 	if err != nil {
 		return false, err
 	}
-	masters, err := s.mastersSoon(ctx, c)
+	masters, err := mastersSoon(ctx, c)
 	if err != nil {
 		return false, err
 	}
-	f := &feed{announced: make(chan []rueidis.RedisMessage, feedBuffer), lost: make(chan struct{}, 1)}
-	broken := make(chan error, 2*len(masters)) // two goroutines for each have one error
+	f := &feed{
+		announced: make(chan []rueidis.RedisMessage, feedBuffer),
+		lost:      make(chan struct{}, 1),
+		broken:    make(chan error, 1),
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer cancel()
+	ready := make(chan error, len(masters))
 	for _, node := range masters {
-		conn, end, err := s.listen(ctx, node, f)
-		if conn != nil {
-			defer conn.Close()
-		}
-		if err != nil {
+		running.Go(func() { s.listen(ctx, node, f, ready) })
+	}
+	for range masters {
+		if err := <-ready; err != nil {
 			return false, err
 		}
-		go func() {
-			select {
-			case err := <-end:
-				broken <- err
-			case <-ctx.Done():
-			}
-		}()
-		go s.keepAlive(ctx, conn, broken)
 	}
+	running.Go(func() { s.observe(ctx, c, masters, f) })
 	lost()
-	addrs := sortedKeys(masters)
-	topology := time.NewTicker(feedPing)
-	defer topology.Stop()
 	for {
 		select {
 		case messages := <-f.announced:
@@ -105,19 +101,8 @@ func (s *Store) watch(ctx context.Context, changed func(string), lost func()) (b
 			}
 		case <-f.lost:
 			lost()
-		case <-topology.C:
-			if _, err := s.client.get(ctx); err != nil {
-				return true, err // closed
-			}
-			// Whoever becomes a master announces nothing yet.
-			now, err := s.mastersSoon(ctx, c)
-			if err != nil {
-				return true, err
-			}
-			if !slices.Equal(addrs, sortedKeys(now)) {
-				return true, errors.New("the masters have changed")
-			}
-		case err := <-broken:
+		case err := <-f.broken:
+			lost() // before the connections are closed, which may take a while
 			return true, err
 		case <-ctx.Done():
 			return true, ctx.Err()
@@ -126,26 +111,93 @@ func (s *Store) watch(ctx context.Context, changed func(string), lost func()) (b
 }
 
 // mastersSoon is masters with the patience of a feed.
-func (s *Store) mastersSoon(ctx context.Context, c *connection) (map[string]rueidis.Client, error) {
+func mastersSoon(ctx context.Context, c *connection) (map[string]rueidis.Client, error) {
 	ctx, cancel := context.WithTimeout(ctx, feedPing)
 	defer cancel()
 	return c.masters(ctx)
 }
 
-// listen makes a connection to node on which it announces to f. end tells when the connection breaks.
-func (s *Store) listen(ctx context.Context, node rueidis.Client, f *feed) (conn rueidis.DedicatedClient, end <-chan error, err error) {
-	conn, _ = node.Dedicate()
-	end = conn.SetOnInvalidations(f.announce)
+// observe breaks the feed when the store is closed or the masters change: whoever becomes one announces nothing yet.
+func (s *Store) observe(ctx context.Context, c *connection, masters map[string]rueidis.Client, f *feed) {
+	addrs := sortedKeys(masters)
+	for tick(ctx) {
+		if _, err := s.client.get(ctx); err != nil {
+			f.fail(err)
+			return
+		}
+		now, err := mastersSoon(ctx, c)
+		if err == nil && !slices.Equal(addrs, sortedKeys(now)) {
+			err = errors.New("the masters have changed")
+		}
+		if err != nil {
+			f.fail(err)
+			return
+		}
+	}
+}
+
+// listen makes a connection to node on which it announces to f, and tells ready whether that works. It tries the
+// connection from time to time until ctx ends.
+func (s *Store) listen(ctx context.Context, node rueidis.Client, f *feed, ready chan<- error) {
+	conn, _ := node.Dedicate()
+	defer conn.Close()
+	end := conn.SetOnInvalidations(f.announce)
+	err := s.track(ctx, conn)
+	ready <- err
+	if err != nil {
+		return
+	}
+	for {
+		select {
+		case err := <-end:
+			f.fail(err)
+			return
+		case <-ctx.Done():
+			return
+		case <-time.After(feedPing):
+		}
+		ping, cancel := context.WithTimeout(ctx, feedPing)
+		err := conn.Do(ping, conn.B().Ping().Build()).Error()
+		cancel()
+		if err != nil {
+			f.fail(err)
+			return
+		}
+	}
+}
+
+// track asks the server to announce on conn.
+func (s *Store) track(ctx context.Context, conn rueidis.DedicatedClient) error {
 	ctx, cancel := context.WithTimeout(ctx, feedPing)
 	defer cancel()
 	replies := conn.DoMulti(ctx,
 		conn.B().ClientTracking().Off().Build(), // a client that caches has begun another kind of tracking
-		conn.B().Arbitrary("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", s.keys.value).Build())
-	err = replies[1].Error()
-	if _, refused := rueidis.IsRedisErr(err); refused {
-		err = fmt.Errorf("%w: %w", errRefused, err)
+		conn.B().Arbitrary("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", s.keys.value).Build(),
+		conn.B().Arbitrary("HELLO").Build())
+	if err := replies[1].Error(); err != nil {
+		if _, refused := rueidis.IsRedisErr(err); refused {
+			return fmt.Errorf("%w: %w", errRefused, err)
+		}
+		return err
 	}
-	return conn, end, err
+	// In RESP2 a server accepts tracking and then announces nothing. Redis 6.0 does not tell the protocol.
+	hello, err := replies[2].AsMap()
+	if err != nil {
+		return nil //nolint:nilerr // if the connection broke, end tells
+	}
+	version := hello["proto"]
+	if n, err := version.AsInt64(); err == nil && n < 3 {
+		return fmt.Errorf("%w over RESP%d: it needs RESP3", errRefused, n)
+	}
+	return nil
+}
+
+// fail ends the feed. The first reason counts.
+func (f *feed) fail(err error) {
+	select {
+	case f.broken <- err:
+	default:
+	}
 }
 
 // announce takes the keys of a message; nil is all of them. It runs on the goroutine that reads the connection, and so
@@ -164,23 +216,13 @@ func (f *feed) announce(messages []rueidis.RedisMessage) {
 	}
 }
 
-// keepAlive tries conn from time to time until ctx ends or it fails.
-func (s *Store) keepAlive(ctx context.Context, conn rueidis.DedicatedClient, broken chan<- error) {
-	tick := time.NewTicker(feedPing)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		ping, cancel := context.WithTimeout(ctx, feedPing)
-		err := conn.Do(ping, conn.B().Ping().Build()).Error()
-		cancel()
-		if err != nil {
-			broken <- err
-			return
-		}
+// tick waits for the time between two pings and reports whether ctx still lives.
+func tick(ctx context.Context) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(feedPing):
+		return true
 	}
 }
 

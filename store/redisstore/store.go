@@ -31,6 +31,7 @@ type Store struct {
 	durable bool
 	client  lazy[connection]
 	lanes   []lazy[lane]
+	scripts leaseScripts
 }
 
 // connection is the client and what it turned out to be connected to.
@@ -49,7 +50,7 @@ const (
 )
 
 func newStore(cfg Config, options rueidis.ClientOption) *Store {
-	s := &Store{keys: newLayout(cfg.Prefix), durable: cfg.Durable}
+	s := &Store{keys: newLayout(cfg.Prefix), durable: cfg.Durable, scripts: newLeaseScripts()}
 	if cfg.Client != nil {
 		s.client.release = func(*connection) {} // the caller's
 		s.client.current.Store(&connection{cfg.Client, cfg.Client.Mode() == rueidis.ClientModeCluster})

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/redis/rueidis"
 
@@ -80,5 +81,31 @@ func TestSuiteCluster(t *testing.T) {
 	addrs := realserver.RedisCluster(t)
 	suite(t, func(prefix string) redisstore.Config {
 		return redisstore.Config{URL: "redis://" + addrs[0] + "?addr=" + addrs[1] + "&addr=" + addrs[2], Prefix: prefix}
+	})
+}
+
+// While a holder writes to another node of a Cluster, nobody else is granted the lease, not even after it ended; and a
+// writer that died does not block it for long.
+func TestGuardedLease(t *testing.T) {
+	addr, prefix := realserver.Redis(t), newPrefix(t)
+	s := open(t, redisstore.Config{URL: "redis://" + addr, Prefix: prefix})
+	fence, ok, err := s.Lock(t.Context(), "name", time.Hour)
+	if err != nil || !ok {
+		t.Fatalf("Lock = %v, %v", ok, err)
+	}
+	if err := s.Unlock(t.Context(), "name", fence); err != nil {
+		t.Fatal(err)
+	}
+	until := time.Now().Add(300 * time.Millisecond)
+	do(t, addr, "HSET", prefix+"lock{:name}", "guard:x", strconv.FormatInt(until.UnixMilli(), 10))
+	if _, ok, err := s.Lock(t.Context(), "name", time.Hour); (ok || err != nil) && time.Now().Before(until) {
+		t.Errorf("Lock of a guarded lease = %v, %v; want false", ok, err)
+	}
+	soon(t, "the lease is granted", func() bool {
+		next, ok, err := s.Lock(t.Context(), "name", time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ok && next > fence
 	})
 }
