@@ -188,10 +188,10 @@ func (f *fill) tagsOf(s said) ([]string, Reason) {
 	slices.Sort(tags)
 	tags = slices.Compact(tags)
 	switch {
-	case len(tags) > maxTags, slices.ContainsFunc(tags, func(t string) bool { return tagFault(t) != "" }):
-		return nil, ReasonTags
-	case !f.engine.store.sequenced():
-		return nil, ReasonTags // nobody could invalidate them
+	case len(tags) > maxTags:
+		return nil, ReasonTooManyTags
+	case slices.ContainsFunc(tags, func(t string) bool { return tagFault(t) != "" }), !f.engine.store.sequenced():
+		return nil, ReasonBadTag
 	}
 	return tags, ""
 }

@@ -86,7 +86,8 @@ const (
 	ReasonTooLarge          Reason = "too-large"   // body over MaxBody
 	ReasonFieldsTooLarge    Reason = "fields-too-large"
 	ReasonBudget            Reason = "fill-budget" // too many bytes in fills at once
-	ReasonTags              Reason = "tags"        // too many, or one is empty or too long
+	ReasonTooManyTags       Reason = "too-many-tags"
+	ReasonBadTag            Reason = "bad-tag" // empty, or over 1 KiB; or the store could not invalidate by it
 	ReasonEventStream       Reason = "event-stream"
 	ReasonHijacked          Reason = "hijacked"
 	ReasonTrailers          Reason = "trailers"

@@ -14,3 +14,12 @@ func TestScenarios(t *testing.T) {
 	}
 	subject.Run(t, "testdata/scenarios/*.txt", open, "memory", "faulty")
 }
+
+// TestScenariosShared runs them on a store that several processes share and that keeps bytes alone, as a server does.
+func TestScenariosShared(t *testing.T) {
+	open := func(*testing.T) func() (store.Store, error) {
+		shared := subject.NewShared()
+		return func() (store.Store, error) { return shared, nil }
+	}
+	subject.Run(t, "testdata/scenarios/*.txt", open, "shared", "lasting", "faulty")
+}
