@@ -115,7 +115,9 @@ type Locker interface {
 
 	// SetLocked is Set on the condition, checked in the same step, that no later lease of name than fence was
 	// granted. ok is false, and nothing changed, if one was.
-	SetLocked(ctx context.Context, key string, value []byte, ttl time.Duration, name string, fence uint64) (ok bool, err error)
+	SetLocked(
+		ctx context.Context, key string, value []byte, ttl time.Duration, name string, fence uint64,
+	) (ok bool, err error)
 }
 
 // Lister enumerates keys.
@@ -135,8 +137,8 @@ type Clearer interface {
 // Notifier tells what other processes change.
 type Notifier interface {
 	// Notify calls changed with each key that was set, removed or has expired, and lost when changes may have
-	// been missed, until ctx ends; its error is then ctx's. Both are called from one goroutine and must not block. lost is called once
-	// when watching begins.
+	// been missed, until ctx ends; its error is then ctx's. Both are called from one goroutine and must not
+	// block. lost is called once when watching begins.
 	Notify(ctx context.Context, changed func(key string), lost func()) error
 }
 

@@ -34,7 +34,8 @@ const blockSize = 4096
 
 func blocks(n int64) int64 { return (n + blockSize - 1) / blockSize * blockSize }
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+// checksum is the CRC-32C of b.
+func checksum(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)) }
 
 // Reasons for which a file is no entry. None leaves the package: the key holds nothing.
 var (
@@ -87,11 +88,11 @@ func appendHead(b []byte, key string, value []byte, expires int64) []byte {
 	b = append(b, 0, 0, 0, 0)
 	b = binary.LittleEndian.AppendUint64(b, uint64(expires)) //nolint:gosec // not negative
 	b = binary.LittleEndian.AppendUint64(b, uint64(len(value)))
-	b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(value, castagnoli))
+	b = binary.LittleEndian.AppendUint32(b, checksum(value))
 	b = binary.LittleEndian.AppendUint16(b, uint16(len(key))) //nolint:gosec // at most store.MaxKey
 	b = append(b, 0, 0)
 	b = append(b, key...)
-	binary.LittleEndian.PutUint32(b[4:], crc32.Checksum(b[8:], castagnoli))
+	binary.LittleEndian.PutUint32(b[4:], checksum(b[8:]))
 	return b
 }
 
@@ -108,7 +109,7 @@ func parseHead(b []byte, size int64) (head, error) {
 	if valueLen != uint64(size)-headSize-uint64(keyLen) { //nolint:gosec // size is at least len(b)
 		return head{}, errBad
 	}
-	if binary.LittleEndian.Uint32(b[4:]) != crc32.Checksum(b[8:headSize+keyLen], castagnoli) {
+	if binary.LittleEndian.Uint32(b[4:]) != checksum(b[8:headSize+keyLen]) {
 		return head{}, errBad
 	}
 	h := head{
@@ -192,7 +193,7 @@ func parseEntry(b []byte, i id) (head, []byte, error) {
 		return head{}, nil, err
 	}
 	value := b[headSize+len(h.key) : len(b) : len(b)]
-	if idOf(h.key) != i || crc32.Checksum(value, castagnoli) != h.valueCRC {
+	if idOf(h.key) != i || checksum(value) != h.valueCRC {
 		return head{}, nil, errBad
 	}
 	return h, value, nil

@@ -243,10 +243,14 @@ func (s *Store) write(key string, value []byte, ttl time.Duration) (*written, er
 		return nil, fmt.Errorf("%d bytes: %w", len(value), store.ErrTooLarge)
 	}
 	i := idOf(key)
-	w := &written{s: s, i: i, temp: i.dir() + "/" + tempPrefix + rand.Text(), size: blocks(size), expires: deadline(time.Now(), ttl)}
+	w := &written{
+		s: s, i: i, temp: i.dir() + "/" + tempPrefix + rand.Text(),
+		size: blocks(size), expires: deadline(time.Now(), ttl),
+	}
 	s.index.reserve(w.size)
 	s.evict()
-	if err := s.writeFile(w.temp, appendHead(make([]byte, 0, headSize+len(key)), key, value, w.expires), value); err != nil {
+	head := appendHead(make([]byte, 0, headSize+len(key)), key, value, w.expires)
+	if err := s.writeFile(w.temp, head, value); err != nil {
 		w.abandon()
 		return nil, err
 	}

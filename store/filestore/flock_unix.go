@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// lockFile locks f among processes, for this one alone if it writes, and returns errBusy if it cannot at once. A lock that
-// is held already is changed.
+// lockFile locks f among processes, for this one alone if it writes, and returns errBusy if it cannot at once. A lock
+// that is held already is changed.
 func lockFile(f *os.File, writes bool) error {
 	how := syscall.LOCK_SH
 	if writes {
@@ -32,7 +32,7 @@ func flock(f *os.File, how int) error {
 	var flockErr error
 	err = conn.Control(func(fd uintptr) {
 		for {
-			flockErr = syscall.Flock(int(fd), how) //nolint:gosec // a descriptor is an int
+			flockErr = syscall.Flock(int(fd), how)
 			if !errors.Is(flockErr, syscall.EINTR) {
 				return
 			}

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
-	"hash/crc32"
 	"io"
 	"io/fs"
 	"os"
@@ -51,16 +50,19 @@ func (s *Store) readLease(path string) (lease, error) {
 	} else if err != nil {
 		return lease{}, err
 	}
-	if binary.LittleEndian.Uint32(b[16:]) != crc32.Checksum(b[:16], castagnoli) {
+	if binary.LittleEndian.Uint32(b[16:]) != checksum(b[:16]) {
 		return lease{}, nil
 	}
-	return lease{binary.LittleEndian.Uint64(b[:]), int64(binary.LittleEndian.Uint64(b[8:]))}, nil //nolint:gosec // as written
+	return lease{
+		fence: binary.LittleEndian.Uint64(b[:]),
+		until: int64(binary.LittleEndian.Uint64(b[8:])), //nolint:gosec // as written
+	}, nil
 }
 
 func (s *Store) writeLease(path string, l lease) error {
 	b := binary.LittleEndian.AppendUint64(nil, l.fence)
 	b = binary.LittleEndian.AppendUint64(b, uint64(l.until)) //nolint:gosec // as read
-	b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+	b = binary.LittleEndian.AppendUint32(b, checksum(b))
 	temp := leaseDir + "/" + tempPrefix + rand.Text()
 	err := s.writeFile(temp, b)
 	if err == nil {
@@ -144,7 +146,9 @@ func (s *Store) Unlock(ctx context.Context, name string, fence uint64) error {
 }
 
 // SetLocked is Set unless a later lease of name than fence was granted.
-func (s *Store) SetLocked(ctx context.Context, key string, value []byte, ttl time.Duration, name string, fence uint64) (ok bool, err error) {
+func (s *Store) SetLocked(
+	ctx context.Context, key string, value []byte, ttl time.Duration, name string, fence uint64,
+) (ok bool, err error) {
 	if err := s.begin(ctx); err != nil {
 		return false, failed("set locked", err)
 	}

@@ -107,7 +107,9 @@ func (s *Store) Unlock(ctx context.Context, name string, fence uint64) error {
 }
 
 // SetLocked is Set unless a later lease of name than fence was granted.
-func (s *Store) SetLocked(ctx context.Context, key string, value []byte, ttl time.Duration, name string, fence uint64) (bool, error) {
+func (s *Store) SetLocked(
+	ctx context.Context, key string, value []byte, ttl time.Duration, name string, fence uint64,
+) (bool, error) {
 	c, err := s.open(ctx, "set locked")
 	if err != nil {
 		return false, err

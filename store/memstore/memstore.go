@@ -12,6 +12,7 @@ import (
 	"hash/maphash"
 	"iter"
 	"math"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -214,7 +215,7 @@ func (s *Store) set(c *otter.Cache[uint64, entry], key string, value []byte, ttl
 		value = []byte{}
 	}
 	// Without spare capacity an append by a reader cannot write behind the value.
-	s.room.put(c, s.hash(key), entry{key, raw(value[:len(value):len(value)])}, w, ttl)
+	s.room.put(c, s.hash(key), entry{key, raw(slices.Clip(value))}, w, ttl)
 	return nil
 }
 

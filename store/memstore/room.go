@@ -28,8 +28,8 @@ const (
 type room struct {
 	slack int64 // how much may be written before room is made
 
-	// begun counts the bytes of writes that were begun, done those of writes that ended, both since room was last made. Room
-	// made now is made for all of done.
+	// begun counts the bytes of writes that were begun, done those of writes that ended, both since room was last made.
+	// Room made now is made for all of done.
 	begun, done atomic.Int64
 	making      sync.Mutex
 

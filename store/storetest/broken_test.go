@@ -214,8 +214,8 @@ func (claimsNotify) Notify(context.Context, func(string), func()) error { return
 
 type noContext struct{ *memstore.Store }
 
-func (s noContext) Get(_ context.Context, key string) ([]byte, error) {
-	return s.Store.Get(context.Background(), key)
+func (s noContext) Get(ctx context.Context, key string) ([]byte, error) {
+	return s.Store.Get(context.WithoutCancel(ctx), key)
 }
 
 type ownError struct{ *memstore.Store }
@@ -440,8 +440,10 @@ type yieldsTwice struct{ *memstore.Store }
 func (s yieldsTwice) Keys(ctx context.Context, prefix string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		for key, err := range s.Store.Keys(ctx, prefix) {
-			if !yield(key, err) || !yield(key, err) {
-				return
+			for range 2 {
+				if !yield(key, err) {
+					return
+				}
 			}
 		}
 	}

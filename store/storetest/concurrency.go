@@ -82,7 +82,7 @@ func concurrentValues(e *env) {
 // afterClose: a closed store says so and gives nothing.
 func afterClose(e *env) {
 	e.set("key", "v", lifetime)
-	closer := e.Store.(io.Closer) //nolint:errcheck,forcetypeassert // needs Closer
+	closer := e.Store.(io.Closer)
 	if err := closer.Close(); err != nil {
 		e.Errorf("Close = %v; want nil", err)
 	}
@@ -131,7 +131,7 @@ func duringClose(e *env) {
 		})
 	}
 	begun.Wait()
-	if err := e.Store.(io.Closer).Close(); err != nil { //nolint:errcheck,forcetypeassert // needs Closer
+	if err := e.Store.(io.Closer).Close(); err != nil {
 		e.Errorf("Close = %v; want nil", err)
 	}
 	close(stop)

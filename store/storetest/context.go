@@ -28,7 +28,8 @@ func ops(s store.Store) []op {
 		{"Get", func(ctx context.Context) error { _, err := s.Get(ctx, "key"); return err }},
 	}
 	if m, ok := s.(store.MultiGetter); ok {
-		all = append(all, op{"GetMulti", func(ctx context.Context) error { _, err := m.GetMulti(ctx, []string{"key", "b"}); return err }})
+		keys := []string{"key", "b"}
+		all = append(all, op{"GetMulti", func(ctx context.Context) error { _, err := m.GetMulti(ctx, keys); return err }})
 	}
 	if q, ok := s.(store.Sequencer); ok {
 		all = append(all,
@@ -86,16 +87,16 @@ func claims(e *env) {
 func cancelled(e *env) {
 	ctx, cancel := context.WithCancel(e.ctx)
 	cancel()
-	ended(e, ctx, context.Canceled)
+	ended(ctx, e, context.Canceled)
 }
 
 func deadlinePassed(e *env) {
 	ctx, cancel := context.WithDeadline(e.ctx, time.Now().Add(-time.Second))
 	defer cancel()
-	ended(e, ctx, context.DeadlineExceeded)
+	ended(ctx, e, context.DeadlineExceeded)
 }
 
-func ended(e *env, ctx context.Context, want error) {
+func ended(ctx context.Context, e *env, want error) {
 	e.set("key", "kept", lifetime)
 	all := ops(e.Store)
 	if n, ok := e.Store.(store.Notifier); ok {

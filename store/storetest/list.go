@@ -19,7 +19,7 @@ var listChecks = []check{
 func (e *env) list(prefix string) []string {
 	e.Helper()
 	var keys []string
-	for key, err := range e.Store.(store.Lister).Keys(e.ctx, prefix) { //nolint:errcheck,forcetypeassert // needs Lister
+	for key, err := range e.Store.(store.Lister).Keys(e.ctx, prefix) {
 		if err != nil {
 			e.Fatalf("Keys(%q) = %v; want nil", prefix, err)
 		}
@@ -89,7 +89,7 @@ func listMany(e *env) {
 	slices.Sort(want)
 	e.lists("key", want)
 	seen := 0
-	for key, err := range e.Store.(store.Lister).Keys(e.ctx, "key") { //nolint:errcheck,forcetypeassert // needs Lister
+	for key, err := range e.Store.(store.Lister).Keys(e.ctx, "key") {
 		if err != nil {
 			e.Fatalf("Keys = %v; want nil", err)
 		}
@@ -106,7 +106,7 @@ func listMany(e *env) {
 
 func (e *env) clears(want int, prefix string) {
 	e.Helper()
-	n, err := e.Store.(store.Clearer).Clear(e.ctx, prefix) //nolint:errcheck,forcetypeassert // needs Clearer
+	n, err := e.Store.(store.Clearer).Clear(e.ctx, prefix)
 	if err != nil || n != want {
 		e.Errorf("Clear(%q) = %d, %v; want %d, nil", prefix, n, err, want)
 	}
@@ -152,7 +152,7 @@ func clearMany(e *env) {
 
 // size: what is there is counted.
 func size(e *env) {
-	sizer := e.Store.(store.Sizer) //nolint:errcheck,forcetypeassert // needs Sizer
+	sizer := e.Store.(store.Sizer)
 	at := func(entries int, bytes int64) {
 		e.Helper()
 		var n int

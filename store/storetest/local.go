@@ -17,7 +17,7 @@ var localChecks = []check{
 	{name: "local/no_allocation", needs: "Local", run: loadAllocates},
 }
 
-func (e *env) local() store.Local { return e.Store.(store.Local) } //nolint:errcheck,forcetypeassert // needs Local
+func (e *env) local() store.Local { return e.Store.(store.Local) }
 
 // live checks that key holds the live value v.
 func (e *env) live(key string, v any) {
@@ -83,7 +83,7 @@ func oneSlot(e *env) {
 	// A live []byte is not what Set keeps.
 	e.local().Keep("b", []byte("live"), 4, lifetime)
 	e.hasNot("b")
-	if got, ok := e.local().Load([]byte("b")); !ok || string(got.([]byte)) != "live" { //nolint:errcheck,forcetypeassert // kept above
+	if got, ok := e.local().Load([]byte("b")); !ok || string(got.([]byte)) != "live" {
 		e.Errorf("Load of a live []byte = %v, %v; want it", got, ok)
 	}
 }

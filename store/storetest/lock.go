@@ -17,7 +17,7 @@ var lockChecks = []check{
 	{name: "lock/set_locked", needs: "Locker", run: setLocked},
 }
 
-func (e *env) locker() store.Locker { return e.Store.(store.Locker) } //nolint:errcheck,forcetypeassert // needs Locker
+func (e *env) locker() store.Locker { return e.Store.(store.Locker) }
 
 // lock takes the lease of name, which is free.
 func (e *env) lock(name string, ttl time.Duration) uint64 {

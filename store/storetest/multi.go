@@ -13,7 +13,7 @@ var multiChecks = []check{
 
 func (e *env) getMulti(keys ...string) [][]byte {
 	e.Helper()
-	values, err := e.Store.(store.MultiGetter).GetMulti(e.ctx, keys) //nolint:errcheck,forcetypeassert // needs MultiGetter
+	values, err := e.Store.(store.MultiGetter).GetMulti(e.ctx, keys)
 	if err != nil || len(values) != len(keys) {
 		e.Fatalf("GetMulti(%s) = %d values, %v; want %d, nil", briefKeys(keys), len(values), err, len(keys))
 	}

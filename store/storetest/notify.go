@@ -25,7 +25,7 @@ func notify(e *env) {
 	lost, changed := 0, make(map[string]int)
 	ended := make(chan error, 1)
 	go func() {
-		ended <- e.Store.(store.Notifier).Notify(ctx, //nolint:errcheck,forcetypeassert // needs Notifier
+		ended <- e.Store.(store.Notifier).Notify(ctx,
 			func(key string) { mu.Lock(); defer mu.Unlock(); changed[key]++ },
 			func() { mu.Lock(); defer mu.Unlock(); lost++ })
 	}()

@@ -150,7 +150,7 @@ func peerAfterClose(e *env) {
 		n = e.raise("name")
 		m = e.marks("name")
 	}
-	if err := e.Store.(io.Closer).Close(); err != nil { //nolint:errcheck,forcetypeassert // needs Closer
+	if err := e.Store.(io.Closer).Close(); err != nil {
 		e.Fatalf("Close = %v; want nil", err)
 	}
 	p := e.peer()

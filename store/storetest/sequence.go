@@ -17,7 +17,7 @@ var sequenceChecks = []check{
 	{name: "sequence/sequenced", needs: "Sequenced", run: sequenced},
 }
 
-func (e *env) sequencer() store.Sequencer { return e.Store.(store.Sequencer) } //nolint:errcheck,forcetypeassert // needs Sequencer
+func (e *env) sequencer() store.Sequencer { return e.Store.(store.Sequencer) }
 
 func (e *env) marks(names ...string) store.Marks {
 	e.Helper()
@@ -196,8 +196,8 @@ func concurrentRaise(e *env) {
 
 // sequenced: the numbers of this process are one object, and the same as the Sequencer's if there is one.
 func sequenced(e *env) {
-	q := e.Store.(store.Sequenced).Sequence()                  //nolint:errcheck,forcetypeassert // needs Sequenced
-	if q == nil || q != e.Store.(store.Sequenced).Sequence() { //nolint:errcheck,forcetypeassert // needs Sequenced
+	q := e.Store.(store.Sequenced).Sequence()
+	if q == nil || q != e.Store.(store.Sequenced).Sequence() {
 		e.Fatalf("Sequence = %v, or another each time; want one", q)
 	}
 	if !implements[store.Local](e.Store) {

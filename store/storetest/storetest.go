@@ -147,7 +147,7 @@ type tb interface {
 type env struct {
 	tb
 	store.Store
-	ctx    context.Context //nolint:containedctx // of the test that env is made for
+	ctx    context.Context
 	cfg    Config
 	reopen func() store.Store
 }

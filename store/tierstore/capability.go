@@ -130,11 +130,13 @@ func (l locker) Unlock(ctx context.Context, name string, fence uint64) error {
 	return l.far.Unlock(ctx, name, fence)
 }
 
-func (l locker) SetLocked(ctx context.Context, key string, value []byte, ttl time.Duration, name string, fence uint64) (bool, error) {
+func (l locker) SetLocked(
+	ctx context.Context, key string, value []byte, ttl time.Duration, name string, fence uint64,
+) (bool, error) {
 	if err := l.t.begin(ctx, "set locked"); err != nil {
 		return false, err
 	}
-	defer l.t.forget(key)
+	defer l.t.forget(ctx, key)
 	return l.far.SetLocked(ctx, key, value, ttl, name, fence)
 }
 
@@ -156,6 +158,6 @@ func (l lister) Clear(ctx context.Context, prefix string) (int, error) {
 	if err := l.t.begin(ctx, "clear"); err != nil {
 		return 0, err
 	}
-	defer l.t.forgetAll(prefix)
+	defer l.t.forgetAll(ctx, prefix)
 	return l.clear.Clear(ctx, prefix)
 }

@@ -124,29 +124,29 @@ func (t *tier) keep(ctx context.Context, key string, value []byte, begun uint64)
 }
 
 // forget removes the copy of key, and any that is on its way.
-func (t *tier) forget(key string) {
+func (t *tier) forget(ctx context.Context, key string) {
 	c := t.changesOf(key)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.n++
-	_, _ = t.near.Delete(context.Background(), key) // also where the caller's context has ended
+	_, _ = t.near.Delete(context.WithoutCancel(ctx), key) // the change may be why ctx has ended
 }
 
 // forgetAll removes every copy whose key begins with prefix, and all that are on their way.
-func (t *tier) forgetAll(prefix string) {
+func (t *tier) forgetAll(ctx context.Context, prefix string) {
 	for i := range t.changes {
 		t.changes[i].mu.Lock()
 		t.changes[i].n++
 		t.changes[i].mu.Unlock()
 	}
-	_, _ = t.clearNear.Clear(context.Background(), prefix)
+	_, _ = t.clearNear.Clear(context.WithoutCancel(ctx), prefix)
 }
 
 // watch removes copies of what others change, until ctx ends.
 func (t *tier) watch(ctx context.Context, n store.Notifier) {
 	for ctx.Err() == nil {
-		_ = n.Notify(ctx, t.forget, func() { t.forgetAll("") })
-		t.forgetAll("")
+		_ = n.Notify(ctx, func(key string) { t.forget(ctx, key) }, func() { t.forgetAll(ctx, "") })
+		t.forgetAll(ctx, "") // from here on nobody tells
 		select {
 		case <-ctx.Done():
 		case <-time.After(restAfterError):
@@ -253,7 +253,7 @@ func (t *tier) Set(ctx context.Context, key string, value []byte, ttl time.Durat
 	if err := t.begin(ctx, "set"); err != nil {
 		return err
 	}
-	defer t.forget(key) // whether it failed or not
+	defer t.forget(ctx, key) // whether it failed or not
 	return t.far.Set(ctx, key, value, ttl)
 }
 
@@ -264,7 +264,7 @@ func (t *tier) Delete(ctx context.Context, keys ...string) (int, error) {
 	}
 	defer func() {
 		for _, key := range keys {
-			t.forget(key)
+			t.forget(ctx, key)
 		}
 	}()
 	return t.far.Delete(ctx, keys...)
