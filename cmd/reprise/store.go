@@ -1,0 +1,114 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/url"
+	"slices"
+	"strconv"
+
+	"github.com/reprise-go/reprise/store"
+	"github.com/reprise-go/reprise/store/filestore"
+	"github.com/reprise-go/reprise/store/memcachedstore"
+	"github.com/reprise-go/reprise/store/memstore"
+	"github.com/reprise-go/reprise/store/redisstore"
+)
+
+const storeForms = "memory://, redis://host:6379, memcached://host:11211, file:///directory"
+
+// openStore opens the store that a URL names. It need not be reachable: that shows with the first call. The closer
+// ends all that was opened for it. Errors do not show a password.
+func openStore(raw string) (store.Store, io.Closer, error) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return nil, nil, fmt.Errorf("--store: this is no URL; use one of %s", storeForms)
+	}
+	switch u.Scheme {
+	case "memory":
+		return openMemory(u)
+	case "redis", "rediss", "valkey", "valkeys":
+		s, err := redisstore.New(redisstore.Config{URL: raw})
+		return opened(s, err)
+	case "memcached":
+		return openMemcached(u)
+	case "file":
+		return openFile(u)
+	}
+	return nil, nil, fmt.Errorf("--store %s: unknown kind of store; use one of %s", u.Redacted(), storeForms)
+}
+
+// redacted returns a store's URL without the password.
+func redacted(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return ""
+	}
+	return u.Redacted()
+}
+
+func openMemory(u *url.URL) (store.Store, io.Closer, error) {
+	if u.Host != "" || u.Path != "" {
+		return nil, nil, fmt.Errorf("--store %s: memory has no address; use memory://", u.Redacted())
+	}
+	if err := onlyParams(u); err != nil {
+		return nil, nil, err
+	}
+	s, err := memstore.New(memstore.Config{})
+	return opened(s, err)
+}
+
+// openMemcached opens memcached://host:port, with further servers as ?addr=host:port, repeated.
+func openMemcached(u *url.URL) (store.Store, io.Closer, error) {
+	if u.Port() == "" || u.Path != "" {
+		return nil, nil, fmt.Errorf("--store %s: no server; use memcached://host:11211?addr=host:11211", u.Redacted())
+	}
+	if err := onlyParams(u, "addr"); err != nil {
+		return nil, nil, err
+	}
+	s, err := memcachedstore.New(memcachedstore.Config{Servers: append([]string{u.Host}, u.Query()["addr"]...)})
+	return opened(s, err)
+}
+
+func openFile(u *url.URL) (store.Store, io.Closer, error) {
+	if u.Host != "" && u.Host != "localhost" || len(u.Path) < 2 {
+		return nil, nil, fmt.Errorf("--store %s: no absolute directory; use file:///var/cache/reprise", u.Redacted())
+	}
+	if err := onlyParams(u, "max_bytes"); err != nil {
+		return nil, nil, err
+	}
+	var cfg filestore.Config
+	if v := u.Query().Get("max_bytes"); v != "" {
+		n, err := strconv.ParseInt(v, 10, 64)
+		if err != nil || n <= 0 {
+			return nil, nil, fmt.Errorf("--store %s: max_bytes is not a positive number", u.Redacted())
+		}
+		cfg.MaxBytes = n
+	}
+	s, err := filestore.Open(u.Path, cfg)
+	return opened(s, err)
+}
+
+// opened is what a store's constructor returned, without a store that is a nil pointer.
+func opened[S interface {
+	store.Store
+	io.Closer
+}](s S, err error) (store.Store, io.Closer, error) {
+	if err != nil {
+		return nil, nil, fmt.Errorf("--store: %w", err)
+	}
+	return s, s, nil
+}
+
+// onlyParams refuses query parameters that mean nothing to the store: a typing error must not pass for a setting.
+func onlyParams(u *url.URL, known ...string) error {
+	q, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return fmt.Errorf("--store %s: the query does not parse: %w", u.Redacted(), err)
+	}
+	for name := range q {
+		if !slices.Contains(known, name) {
+			return fmt.Errorf("--store %s: unknown parameter %q", u.Redacted(), name)
+		}
+	}
+	return nil
+}
