@@ -63,3 +63,7 @@ deps: ## the root package links no test code
 .PHONY: tidy
 tidy: ## go mod tidy in every module
 	@for m in $(MODULES) tools; do echo "tidy $$m"; (cd $$m && GOWORK=off go mod tidy) || exit; done
+
+.PHONY: tidy-check
+tidy-check: ## every go.mod and go.sum is complete without the workspace
+	@for m in $(MODULES) tools; do (cd $$m && GOWORK=off go mod tidy -diff) || { echo "$$m: run make tidy" >&2; exit 1; }; done
