@@ -52,22 +52,24 @@ func (r *Record) decode1(rec []byte, kind Kind, key string) error {
 	le := binary.LittleEndian
 	end := len(rec) - sumLen
 	headLen, bodyLen := uint64(le.Uint32(rec[64:])), le.Uint64(rec[68:])
-	if have := uint64(end - fixedLen); headLen > have || bodyLen != have-headLen {
+	have := uint64(end - fixedLen) //nolint:gosec // not negative
+	if headLen > have || bodyLen != have-headLen {
 		return ErrDamaged
 	}
 	if checksum(rec[:end]) != le.Uint32(rec[end:]) {
 		return ErrDamaged
 	}
 
+	signed := func(at int) int64 { return int64(le.Uint64(rec[at:])) } //nolint:gosec // two's complement, as Append writes it
 	d := Record{
 		Kind:        Kind(rec[4]),
 		Flags:       Flags(le.Uint16(rec[6:])),
 		Status:      le.Uint16(rec[8:]),
 		fields:      le.Uint32(rec[12:]),
-		Born:        int64(le.Uint64(rec[16:])),
-		Expires:     int64(le.Uint64(rec[24:])),
-		StaleWhile:  time.Duration(le.Uint64(rec[32:])),
-		StaleIf:     time.Duration(le.Uint64(rec[40:])),
+		Born:        signed(16),
+		Expires:     signed(24),
+		StaleWhile:  time.Duration(signed(32)),
+		StaleIf:     time.Duration(signed(40)),
 		Sequence:    le.Uint64(rec[48:]),
 		Incarnation: le.Uint64(rec[56:]),
 	}

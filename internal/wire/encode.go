@@ -65,10 +65,9 @@ func (r *Record) Append(dst []byte) []byte {
 	b = le.AppendUint16(b, r.Status)
 	b = append(b, 0, 0)
 	b = le.AppendUint32(b, r.fields)
-	b = le.AppendUint64(b, uint64(r.Born))
-	b = le.AppendUint64(b, uint64(r.Expires))
-	b = le.AppendUint64(b, uint64(r.StaleWhile))
-	b = le.AppendUint64(b, uint64(r.StaleIf))
+	for _, n := range [...]int64{r.Born, r.Expires, int64(r.StaleWhile), int64(r.StaleIf)} {
+		b = le.AppendUint64(b, uint64(n)) //nolint:gosec // two's complement, as decode1 reads it
+	}
 	b = le.AppendUint64(b, r.Sequence)
 	b = le.AppendUint64(b, r.Incarnation)
 	b = le.AppendUint32(b, uint32(len(r.head))) //nolint:gosec // a longer head is refused by its checksum or length

@@ -58,11 +58,11 @@ func (w *walker) number(limit int) int {
 		}
 		n |= uint64(c&0x7f) << (7 * i)
 		if c < 0x80 {
-			if n > uint64(limit) {
+			if n > uint64(limit) { //nolint:gosec // not negative
 				break
 			}
 			w.pos += i + 1
-			return int(n)
+			return int(n) //nolint:gosec // at most limit
 		}
 	}
 	w.fail()

@@ -93,7 +93,7 @@ func wait(ctx context.Context, tries int) error {
 		return ctx.Err()
 	}
 	const first, most = 4 * time.Millisecond, time.Second
-	timer := time.NewTimer(1 + rand.N(min(first<<min(tries, 10), most)))
+	timer := time.NewTimer(1 + rand.N(min(first<<min(tries, 10), most))) //nolint:gosec // no secret
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -36,24 +37,21 @@ import (
 // Every read here is consistent. The items do not expire. Without the first of them everything begins again, under
 // another incarnation.
 
-// slots is the number of slots.
-const slots = 1 << 16
-
 func (s *Store) controlKey() string { return s.cfg.Prefix + controlMark }
 
 func (s *Store) slotKey(life uint64, slot uint16) string {
 	return s.cfg.Prefix + controlMark + strconv.FormatUint(life, 16) + "." + strconv.Itoa(int(slot))
 }
 
-// slotOf is FNV-1a with the bits mixed. It is the same in every process and release: another one would look for marks
-// where they are not.
+// slotOf returns one of 65,536 slots. It is FNV-1a with the bits mixed, and the same in every process and release:
+// another one would look for marks where they are not.
 func slotOf(name string) uint16 {
 	h := uint64(0xcbf29ce484222325)
 	for i := range len(name) {
 		h = (h ^ uint64(name[i])) * 0x100000001b3
 	}
 	h = (h ^ h>>33) * 0xff51afd7ed558ccd
-	return uint16(h >> 48) //nolint:gosec // the 16 highest bits
+	return uint16(h >> 48)
 }
 
 // state is one reading of the first item.
@@ -96,9 +94,7 @@ func (k *seen) add(st state, read map[uint16]uint64) {
 	if st != k.state {
 		return
 	}
-	for slot, n := range read {
-		k.slots[slot] = n
-	}
+	maps.Copy(k.slots, read)
 }
 
 // Marks implements [store.Sequencer].

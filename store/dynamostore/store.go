@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -160,7 +159,7 @@ func (s *Store) prepare(ctx context.Context, key string, value []byte, ttl time.
 		it[valueAttribute] = blob(value)
 		return it, nil
 	}
-	m := manifest{size: len(value), sum: crc32.Checksum(value, castagnoli)}
+	m := manifest{size: len(value), sum: checksum(value)}
 	_, _ = rand.Read(m.write[:]) // it never fails
 	var puts []types.WriteRequest
 	for _, pk := range s.pieceKeys(m) {

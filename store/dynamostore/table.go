@@ -50,14 +50,11 @@ func enableTTL(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	if d := out.TimeToLiveDescription; d != nil {
-		switch d.TimeToLiveStatus {
-		case types.TimeToLiveStatusEnabled, types.TimeToLiveStatusEnabling:
-			if name := aws.ToString(d.AttributeName); name != cfg.TTLAttribute {
-				return fmt.Errorf("table %q expires by %q, not by %q", cfg.Table, name, cfg.TTLAttribute)
-			}
-			return nil
+	if d := out.TimeToLiveDescription; d != nil && (d.TimeToLiveStatus == types.TimeToLiveStatusEnabled || d.TimeToLiveStatus == types.TimeToLiveStatusEnabling) {
+		if name := aws.ToString(d.AttributeName); name != cfg.TTLAttribute {
+			return fmt.Errorf("table %q expires by %q, not by %q", cfg.Table, name, cfg.TTLAttribute)
 		}
+		return nil
 	}
 	_, err = cfg.Client.UpdateTimeToLive(ctx, &dynamodb.UpdateTimeToLiveInput{
 		TableName: aws.String(cfg.Table),

@@ -73,9 +73,7 @@ func (cfg Config) withDefaults() (Config, error) {
 	if cfg.Prefix == "" {
 		cfg.Prefix = "reprise"
 	}
-	if len(cfg.Prefix) > maxPrefix || strings.ContainsFunc(cfg.Prefix, func(r rune) bool {
-		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune(".:_-", r))
-	}) {
+	if len(cfg.Prefix) > maxPrefix || strings.ContainsFunc(cfg.Prefix, func(r rune) bool { return !isPrefixRune(r) }) {
 		bad("Prefix %q is not up to %d letters, digits and bytes of \".:_-\"", cfg.Prefix, maxPrefix)
 	}
 	if cfg.ItemBytes == 0 {
@@ -105,6 +103,10 @@ func (cfg Config) withDefaults() (Config, error) {
 	return cfg, errors.Join(errs...)
 }
 
+func isPrefixRune(r rune) bool {
+	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune(".:_-", r)
+}
+
 // Store keeps values in Memcached. It is a [store.MultiGetter], a [store.Sequencer] and a [store.Locker].
 type Store struct {
 	cfg     Config
@@ -130,7 +132,7 @@ func New(cfg Config) (*Store, error) {
 	for _, addr := range cfg.Servers {
 		s.servers = append(s.servers, meta.NewServer(meta.Config{
 			Addr: addr, Timeout: cfg.Timeout, MaxIdle: cfg.MaxIdleConns, Dial: cfg.Dial,
-			MaxValue: max(cfg.MaxValueBytes, cfg.ItemBytes),
+			MaxValue: uint64(max(cfg.MaxValueBytes, cfg.ItemBytes)), //nolint:gosec // not negative
 		}))
 	}
 	return s, nil

@@ -113,7 +113,7 @@ func (c *Command) write(w *bufio.Writer, tag uint64) error {
 }
 
 // read reads the reply to c. Any error leaves the stream where nothing more can be read from it.
-func (c *Command) read(r *bufio.Reader, tag uint64, maxValue int) (Reply, error) {
+func (c *Command) read(r *bufio.Reader, tag, maxValue uint64) (Reply, error) {
 	line, err := r.ReadSlice('\n')
 	if err != nil {
 		if errors.Is(err, bufio.ErrBufferFull) {
@@ -147,13 +147,13 @@ func (c *Command) read(r *bufio.Reader, tag uint64, maxValue int) (Reply, error)
 	return rep, nil
 }
 
-func (c *Command) readValue(r *bufio.Reader, rest []byte, tag uint64, maxValue int) (Reply, error) {
+func (c *Command) readValue(r *bufio.Reader, rest []byte, tag, maxValue uint64) (Reply, error) {
 	var rep Reply
 	if len(rest) == 0 || rest[0] != ' ' {
 		return Reply{}, errGarbled
 	}
 	size, rest, ok := cutNumber(rest[1:])
-	if !ok || size > uint64(maxValue) || c.Op != Get && c.Op != Inspect && c.Op != Increment || !rep.parse(rest, tag, false) {
+	if !ok || size > maxValue || c.Op != Get && c.Op != Inspect && c.Op != Increment || !rep.parse(rest, tag, false) {
 		return Reply{}, errGarbled
 	}
 	if c.Into != nil && size == uint64(len(c.Into)) {
@@ -202,7 +202,7 @@ func (rep *Reply) parse(b []byte, tag uint64, untagged bool) bool {
 		case 'c':
 			rep.CAS = n
 		case 't':
-			rep.TTL = int64(min(n, 1<<62)) //nolint:gosec // bounded
+			rep.TTL = int64(min(n, 1<<62))
 		}
 	}
 	return tagged

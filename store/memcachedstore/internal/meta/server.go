@@ -24,7 +24,7 @@ type Config struct {
 	Addr     string        // host:port, or a path with a slash: a Unix socket
 	Timeout  time.Duration // of one Do
 	MaxIdle  int           // connections kept
-	MaxValue int           // bytes of a value that is accepted
+	MaxValue uint64        // bytes of a value that is accepted
 	Dial     func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
@@ -123,7 +123,7 @@ func (s *Server) exchange(ctx context.Context, c *conn, deadline time.Time, cmds
 	return nil
 }
 
-func (c *conn) exchange(cmds []Command, replies []Reply, maxValue int) error {
+func (c *conn) exchange(cmds []Command, replies []Reply, maxValue uint64) error {
 	for len(cmds) > 0 {
 		n := min(batch, len(cmds))
 		first := c.tag
