@@ -195,7 +195,7 @@ func (b *backend) findRemote(q *query) found {
 	url, path := q.names()
 	eachName(string(q.key), url, path, ns.add)
 
-	known, _ := b.engine.varies.get(string(q.key), q.now)
+	known, _ := b.engine.varies.get(q.key, q.now)
 	if known != nil {
 		// The URL's fields are known from before: one look-up instead of two.
 		q.variant = appendVariant(q.variant, q.key, known.names, q.r)
@@ -375,6 +375,11 @@ func (b *backend) keep(ctx context.Context, e *entry, live any, bytes int64, ttl
 	if !b.valid(ctx, e) {
 		return ReasonLateFill, nil
 	}
+	return b.write(ctx, e, live, bytes, ttl)
+}
+
+// write is keep for what cannot come too late.
+func (b *backend) write(ctx context.Context, e *entry, live any, bytes int64, ttl time.Duration) (Reason, error) {
 	if b.local != nil {
 		e.checked.Store(^uint64(0)) // marks are read again by the first look-up
 		b.local.Keep(e.Key(), live, bytes, ttl)

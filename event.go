@@ -98,6 +98,8 @@ const (
 	ReasonCallbackPanic     Reason = "callback-panic" // TTLFunc, TagsFunc or Storable panicked
 	ReasonVariesOnUncertain Reason = "vary-too-long"  // more than 16 selecting fields
 	ReasonServerError       Reason = "server-error"
+	ReasonLoadError         Reason = "load-error" // the loader of a function returned an error
+	ReasonCodec             Reason = "codec"      // the codec did not encode the value
 	ReasonNoCache           Reason = "no-cache"
 	ReasonHeadOnly          Reason = "head-only"
 	ReasonAbandoned         Reason = "abandoned" // the client's own deadline came first
@@ -157,7 +159,7 @@ func (q *query) observe(o Outcome, reason Reason, e *entry, err error) {
 	if en.config.Observe == nil {
 		return
 	}
-	ev := Event{Outcome: o, Reason: reason, Method: q.r.Method, Start: q.now, Err: err}
+	ev := Event{Outcome: o, Reason: reason, Method: q.r.Method, Start: q.start, Err: err}
 	if e != nil {
 		ev.Key, ev.Status = e.Key(), int(e.Status)
 		ev.Age, ev.TTL = q.age(e)
@@ -170,18 +172,16 @@ func (q *query) observe(o Outcome, reason Reason, e *entry, err error) {
 // observeStatus reports an answer that came from no entry.
 func (q *query) observeStatus(o Outcome, reason Reason, status int) {
 	q.rt.cache.report(q.r.Context(), Event{
-		Outcome: o, Reason: reason, Method: q.r.Method, Start: q.now, Key: string(q.key), Status: status, Err: q.failure,
+		Outcome: o, Reason: reason, Method: q.r.Method, Start: q.start, Key: string(q.key), Status: status, Err: q.failure,
 	})
 }
 
 // observeFill reports the answer that f's handler gave its first client.
 func (q *query) observeFill(f *fill) {
-	f.mu.Lock()
-	reason, p := f.reason, f.phase
-	f.mu.Unlock()
-	if p == instead || p == late {
+	if f.answered {
 		return // reported by what was served
 	}
+	reason := f.verdict()
 	o := Miss
 	if reason != "" {
 		o = Pass

@@ -2,7 +2,9 @@ package reprise
 
 import (
 	"context"
+	"io"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/reprise-go/reprise/internal/flight"
@@ -15,6 +17,7 @@ func (rt *Route) serve(w http.ResponseWriter, r *http.Request, next http.Handler
 	e := rt.cache.engine
 	q := getQuery()
 	q.now = time.Now()
+	q.start = q.now
 	if rt.off || e.disabled.Load() || e.closed.Load() {
 		q.rt, q.r = rt, r
 		q.bypass(w, next, ReasonDisabled)
@@ -30,15 +33,16 @@ func (rt *Route) serve(w http.ResponseWriter, r *http.Request, next http.Handler
 	if e.store.local == nil {
 		epoch = e.fills.Epoch(q.key)
 	}
-	found := e.store.find(q)
-	if !q.serveFound(w, next, &found) {
-		q.forward(w, next, &found, epoch)
+	q.found = e.store.find(q)
+	if !q.serveFound(w, next) {
+		q.forward(w, next, epoch)
 	}
 	q.release() // after a panic it is left to the garbage collector
 }
 
 // serveFound answers by what the look-up found, if that may be used for this request.
-func (q *query) serveFound(w http.ResponseWriter, next http.Handler, found *found) bool {
+func (q *query) serveFound(w http.ResponseWriter, next http.Handler) bool {
+	found := &q.found
 	e := found.entry
 	if e == nil {
 		q.why = found.why
@@ -70,7 +74,7 @@ func (q *query) serveFound(w http.ResponseWriter, next http.Handler, found *foun
 	case rfc9111.StaleAllowed:
 		q.serveStale(w, e, ReasonMaxStale)
 	case rfc9111.WhileRevalidate:
-		q.refresh(next, found)
+		q.refresh(next, &q.found)
 		q.serveStale(w, e, ReasonRefreshing)
 	default:
 		q.why = ReasonExpired
@@ -122,12 +126,12 @@ func (q *query) reuse(e *entry, soft bool) (rfc9111.Verdict, rfc9111.Reason) {
 }
 
 // forward answers by running next, or by following who runs it already.
-func (q *query) forward(w http.ResponseWriter, next http.Handler, found *found, epoch flight.Epoch) {
+func (q *query) forward(w http.ResponseWriter, next http.Handler, epoch flight.Epoch) {
 	e := q.rt.cache.engine
 	for attempt := 0; ; {
-		key, joint := q.fillKey(found)
+		key, joint := q.fillKey()
 		if !joint {
-			f := q.newFill(next, found)
+			f := q.newFill(next, &q.found)
 			f.attempt = attempt
 			q.lead(w, f)
 			return
@@ -135,34 +139,34 @@ func (q *query) forward(w http.ResponseWriter, next http.Handler, found *found, 
 		if e.store.local != nil {
 			// The first look-up took no note of fills; this one cannot miss what one of them has stored.
 			epoch = e.fills.Epoch(q.key)
-			*found = e.store.find(q)
-			if q.serveFound(w, next, found) {
+			q.found = e.store.find(q)
+			if q.serveFound(w, next) {
 				return
 			}
-			if again, _ := q.fillKey(found); again != key {
+			if again, _ := q.fillKey(); again != key {
 				continue
 			}
 		}
 		crowded := false
-		f, led := e.fills.Join(string(q.key), key, epoch,
-			func(f *fill) (ok bool) { ok, crowded = f.admit(q, found); return ok || crowded },
+		f, led := e.fills.Join(q.baseKey(), key, epoch,
+			func(f *fill) (ok bool) { ok, crowded = f.admit(q, &q.found); return ok || crowded },
 			func() *fill {
-				f := q.newFill(next, found)
+				f := q.newFill(next, &q.found)
 				f.key, f.attempt, f.stripped = key, attempt, true
 				return f
 			})
 		switch {
 		case crowded:
 			q.why = ReasonTooMany
-			f := q.newFill(next, found)
-			f.reason = ReasonTooMany
+			f := q.newFill(next, &q.found)
+			f.refuse(ReasonTooMany)
 			q.lead(w, f)
 			return
 		case led:
 			q.lead(w, f)
 			return
 		case f != nil:
-			done, failures := q.follow(w, f)
+			done, failures := q.follow(w, f, found)
 			if done {
 				return
 			}
@@ -170,14 +174,9 @@ func (q *query) forward(w http.ResponseWriter, next http.Handler, found *found, 
 		}
 		if e.store.local == nil {
 			epoch = e.fills.Epoch(q.key)
-			*found = e.store.find(q)
-			if q.serveFound(w, next, found) {
+			q.found = e.store.find(q)
+			if q.serveFound(w, next) {
 				return
-			}
-		}
-		if found.names == nil {
-			if l, ok := e.varies.get(string(q.key), time.Now()); ok {
-				found.names = l.names
 			}
 		}
 	}
@@ -185,24 +184,25 @@ func (q *query) forward(w http.ResponseWriter, next http.Handler, found *found, 
 
 // fillKey returns the key of the fill that the request may lead or follow; joint is false where it has to run the handler for
 // itself: the last answer could not be shared, or only the handler can tell what this client is to get.
-func (q *query) fillKey(found *found) (key string, joint bool) {
+func (q *query) fillKey() (key string, joint bool) {
 	e := q.rt.cache.engine
 	if q.own || q.identified != "" && q.precise {
 		return "", false
 	}
-	if found.names == nil && found.entry == nil {
-		if l, ok := e.varies.get(string(q.key), q.now); ok {
-			found.names = l.names
+	if q.found.names == nil && q.found.entry == nil {
+		if l, ok := e.varies.get(q.key, q.now); ok {
+			q.found.names = l.names
 		}
 	}
-	key = string(q.key)
-	if found.names != nil {
-		key = string(appendVariant(nil, q.key, found.names, q.r))
+	key = q.baseKey()
+	if q.found.names != nil {
+		key = string(appendVariant(nil, q.key, q.found.names, q.r))
 	}
-	pass := string(q.key)
+	pass := q.key
 	if q.identified != "" {
 		key += identifiedMark
-		pass += identifiedMark
+		pass = append(q.variant[:0], q.key...)
+		pass = append(pass, identifiedMark...)
 	}
 	if q.head {
 		key += "|~H"
@@ -215,8 +215,8 @@ func (q *query) fillKey(found *found) (key string, joint bool) {
 
 // lead runs the handler.
 func (q *query) lead(w http.ResponseWriter, f *fill) {
+	defer q.observeFill(f) // also after a panic
 	f.run(w, f.shown())
-	q.observeFill(f)
 }
 
 // serveStale answers by e after its lifetime.
@@ -231,8 +231,19 @@ func (q *query) fail(w http.ResponseWriter, status int, reason Reason) {
 	if !q.rt.noStatus {
 		q.addStatus(h, forwarded{why: q.why, detail: reason}.member(q.rt.cacheName))
 	}
+	text := http.StatusText(status) + "\n"
 	h["Cache-Control"] = []string{"no-store"}
-	http.Error(w, http.StatusText(status), status)
+	h["Content-Type"] = []string{"text/plain; charset=utf-8"}
+	h["X-Content-Type-Options"] = []string{"nosniff"}
+	// http.Error states no length; a client that FillTimeout answers would wait for the end until the handler returns.
+	h["Content-Length"] = []string{strconv.Itoa(len(text))}
+	for _, name := range [...]string{"Content-Encoding", "Etag", "Last-Modified"} {
+		delete(h, name)
+	}
+	w.WriteHeader(status)
+	if !q.head {
+		_, _ = io.WriteString(w, text)
+	}
 	q.observeStatus(Failed, reason, status)
 }
 

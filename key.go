@@ -56,7 +56,9 @@ type KeyBuilder struct {
 
 	authorization, cookie bool // the key covers these fields
 
-	host, path string // of a default key, as invalidation names them
+	host, path string // of a default key
+	url, end   int    // where host|path stands in buf, for what invalidation names
+	length     int    // of buf before it was shortened
 }
 
 // Text adds a text. "a" and "b" are not "ab".
@@ -182,13 +184,14 @@ func (b *KeyBuilder) defaultParts(r *http.Request) {
 		b.buf = append(b.buf, scheme...)
 		b.buf = append(b.buf, "://"...)
 		b.host = canonicalHost(r.Host, scheme)
+		b.url = len(b.buf)
 		b.buf = appendEscaped(b.buf, b.host)
 	}
 
 	line, changed := requestPath(r)
 	b.part("")
 	b.buf = appendEscaped(b.buf, line)
-	b.path = line
+	b.path, b.end = line, len(b.buf)
 	if changed != "" {
 		// Who stripped a prefix may have more than one on the same handler; who answers by the request line sees that.
 		b.buf = append(b.buf, pathChanged...)

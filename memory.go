@@ -17,10 +17,10 @@ type remembered[T any] struct {
 	until time.Time
 }
 
-func (m *memory[T]) get(key string, now time.Time) (v T, ok bool) {
+func (m *memory[T]) get(key []byte, now time.Time) (v T, ok bool) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	r, ok := m.keys[key]
+	r, ok := m.keys[string(key)]
 	if !ok || !now.Before(r.until) {
 		return v, false
 	}

@@ -20,12 +20,15 @@ import (
 // query is what the cache makes of one request before it looks anything up. It is pooled: what outlives the request
 // copies what it needs.
 type query struct {
-	rt  *Route
-	r   *http.Request
-	now time.Time
+	rt    *Route
+	r     *http.Request
+	now   time.Time
+	start time.Time // when the request was seen; now is later where it had to wait
 
 	builder    KeyBuilder
 	key        []byte // base key
+	base       string // the same, once it is needed
+	found      found
 	variant    []byte // the key of the variant, where one was looked up
 	chunk      []string
 	why        Reason // why the request was forwarded
@@ -146,6 +149,7 @@ func (q *query) makeKey(safe bool) Reason {
 			return reason
 		}
 	}
+	b.length = len(b.buf)
 	b.buf = finishKey(b.buf)
 	q.key = b.buf
 	return ""
@@ -298,9 +302,24 @@ func keepCookies(h http.Header, names []string) {
 	}
 }
 
-// names returns what an invalidation can name the answer by: host and path, and the path alone.
+// baseKey returns the base key as a string, made once.
+func (q *query) baseKey() string {
+	if q.base == "" {
+		q.base = string(q.key)
+	}
+	return q.base
+}
+
+// names returns what an invalidation can name the answer by: host and path, and the path alone. Where they stand in the
+// key as they are, they are cut from it.
 func (q *query) names() (url, path string) {
-	host, path := q.builder.host, q.builder.path
+	b := &q.builder
+	if b.url > 0 && len(q.key) == b.length && strings.IndexByte(b.path, '%') < 0 {
+		base := q.baseKey()
+		url = base[b.url:b.end]
+		return url, url[strings.IndexByte(url, '|')+1:]
+	}
+	host, path := b.host, b.path
 	if path == "" { // the key is the application's own, and so the same on every host
 		path, _ = requestPath(q.r)
 	}

@@ -28,7 +28,7 @@ func (q *query) refresh(next http.Handler, found *found) {
 		return // its body is gone; the entry is refreshed once it may no longer be served
 	}
 	base := string(q.key)
-	if s, ok := e.retries.get(base, q.now); ok && q.now.Before(s.next) {
+	if s, ok := e.retries.get(q.key, q.now); ok && q.now.Before(s.next) {
 		return
 	}
 	if e.refreshing.Add(1) > int64(e.config.Limits.Refreshes) {
@@ -102,7 +102,7 @@ func (f *fill) refreshed() {
 		e.retries.forget(f.base)
 	} else {
 		now := time.Now()
-		s, _ := e.retries.get(f.base, now)
+		s, _ := e.retries.get([]byte(f.base), now)
 		wait := min(retryFirst<<min(s.failures, 10), retryMost)
 		e.retries.put(f.base, retryState{s.failures + 1, now.Add(wait)}, now.Add(wait+retryMost))
 	}
