@@ -14,7 +14,7 @@ import (
 	"github.com/reprise-go/reprise/store/redisstore"
 )
 
-const storeForms = "memory://, redis://host:6379, memcached://host:11211, file:///directory"
+const storeForms = "memory://, redis://host:6379, memcached://host:11211, dynamodb://table?endpoint=http://host:8000, file:///directory"
 
 // openStore opens the store that a URL names. It need not be reachable: that shows with the first call. The closer
 // ends all that was opened for it. Errors do not show a password.
@@ -31,6 +31,8 @@ func openStore(raw string) (store.Store, io.Closer, error) {
 		return opened(s, err)
 	case "memcached":
 		return openMemcached(u)
+	case "dynamodb":
+		return openDynamo(u)
 	case "file":
 		return openFile(u)
 	}

@@ -161,6 +161,7 @@ func showWrite(ctx context.Context, t *tour) string {
 func showTag(ctx context.Context, t *tour) string {
 	for _, path := range []string{"/books/2", "/books/3"} {
 		t.miss(t.get(ctx, path))
+		t.settle(ctx, path)
 	}
 	t.status(t.send(ctx, http.MethodPut, "/authors/le-guin", ""), http.StatusNoContent)
 	for _, path := range []string{"/books/1", "/books/2"} {
