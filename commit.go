@@ -12,21 +12,34 @@ import (
 // classify judges the head as soon as the handler has written it, so that nobody waits for an answer that is not for him.
 func (f *fill) classify(rec *recorder) {
 	j := f.judge(rec.status, rec.head, rec.length, f.scope.sofar())
+	f.decide(j)
 	if !j.shareable {
-		f.judgement = j
-		f.goAlone(j.reason)
+		f.goAlone()
 		return
 	}
-	f.mu.Lock()
-	if f.reason != "" { // FillTimeout
-		j.reason = f.reason
+	if final(j.reason) {
+		f.loosen()
 	}
-	f.judgement = j
-	f.mu.Unlock()
-	if len(rec.f.rt.vary) > 0 {
-		mergeVary(rec.head, rec.f.rt.vary)
+	if len(f.rt.vary) > 0 {
+		mergeVary(rec.head, f.rt.vary)
 	}
 	f.learn()
+}
+
+// decide makes j the judgement.
+func (f *fill) decide(j judgement) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.judgement = j
+}
+
+// final reports whether nothing that the handler says after the head can change that the answer is not stored.
+func final(reason Reason) bool {
+	switch reason {
+	case ReasonTrailers, ReasonFieldsTooLarge, ReasonVariesOnUncertain, ReasonMustUnderstand:
+		return true
+	}
+	return false
 }
 
 // mergeVary adds names to the Vary field of h.
@@ -65,52 +78,47 @@ func (f *fill) learn() {
 }
 
 // complete judges an answer that was held back to its end, stores it if it may be stored, and hands it to the followers.
-func (f *fill) complete(rec *recorder, body []byte, isWhole bool) {
+func (f *fill) complete(rec *recorder, body []byte) {
 	said := f.scope.close()
-	if f.timer != nil {
-		f.timer.Stop()
-	}
 	if f.shareable {
 		j := f.judge(rec.status, rec.head, rec.length, said)
-		switch {
-		case !j.shareable:
-			f.goAlone(j.reason)
-		case !isWhole && j.reason == "":
-			j.reason = ReasonShortBody
+		f.decide(j)
+		if !j.shareable {
+			f.goAlone()
 		}
-		f.mu.Lock()
-		f.judgement = j
-		f.mu.Unlock()
 	}
-	if !f.shareable || f.head {
-		f.finishHead(rec, body)
+	if !f.shareable {
 		return
 	}
+	f.shared()
 	f.learn()
-	if f.reason == "" {
-		f.reason = f.lastWord(rec, said)
+	f.lastWord(rec, said)
+	kept := f.verdict() == ""
+	if !kept {
+		f.endFlight() // it goes to those who wait already, and ends with them
 	}
 	var e *entry
-	if f.reason == "" {
-		if rec.status == http.StatusOK && !f.rt.noETag && rec.head["Etag"] == nil {
+	if kept || f.followed() {
+		if kept && rec.head["Etag"] == nil && rec.status == http.StatusOK && !f.rt.noETag {
 			rec.head["Etag"] = []string{entityTag(body)}
 		}
-		e = f.entryOf(rec, slices.Clone(body))
-	} else if f.followed() {
+		if f.head {
+			body = nil
+		}
 		e = f.entryOf(rec, slices.Clone(body))
 	}
-	if f.reason == "" {
+	if kept {
 		f.store(e)
 	}
-	f.deliverWhole(e)
-}
-
-// finishHead hands the answer to a HEAD request to those who follow it, where it may be handed on.
-func (f *fill) finishHead(rec *recorder, body []byte) {
-	if !f.shareable || !f.followed() {
-		return
+	f.mu.Lock()
+	f.entry = e
+	f.short = !rec.exact() && rec.n < rec.length
+	f.phase = whole
+	f.broadcast()
+	f.mu.Unlock()
+	if kept && !f.writing {
+		f.endFlight() // before the first client gets it, who may be slow
 	}
-	f.deliverWhole(f.entryOf(rec, slices.Clone(body)))
 }
 
 func (f *fill) followed() bool {
@@ -119,53 +127,44 @@ func (f *fill) followed() bool {
 	return f.waiting > 0
 }
 
-func (f *fill) deliverWhole(e *entry) {
-	f.mu.Lock()
-	f.entry = e
-	f.phase = whole
-	f.broadcast()
-	f.mu.Unlock()
-}
-
 // commit stores an answer whose body has left already.
 func (f *fill) commit(rec *recorder, body []byte) {
 	said := f.scope.close()
-	j := f.judge(rec.status, rec.head, rec.length, said)
-	if j.reason == "" {
-		j.reason = f.lastWord(rec, said)
-	}
-	f.mu.Lock()
-	f.judgement = j
-	f.mu.Unlock()
-	if j.reason != "" {
+	f.decide(f.judge(rec.status, rec.head, rec.length, said))
+	f.lastWord(rec, said)
+	if f.verdict() != "" {
 		return
 	}
 	if rec.head["Etag"] == nil && rec.status == http.StatusOK && !f.rt.noETag {
-		rec.head = rec.head.Clone() // followers are reading the one that was sent
 		rec.head["Etag"] = []string{entityTag(body)}
+	}
+	if spare := cap(body) - len(body); spare > len(body)/8 {
+		body = slices.Clone(body) // a store counts what it can see
 	}
 	f.store(f.entryOf(rec, slices.Clip(body)))
 }
 
-// lastWord asks what only the route can say, and names the answer.
-func (f *fill) lastWord(rec *recorder, s said) (reason Reason) {
-	if hasTrailers(rec.header) {
-		return ReasonTrailers
-	}
-	if f.tags, reason = f.tagsOf(s); reason != "" {
-		return reason
-	}
-	if f.rt.storable == nil {
-		return ""
-	}
-	storable, ok := f.askStorable(rec)
+// lastWord asks what can only be told when the handler has returned, and names the answer.
+func (f *fill) lastWord(rec *recorder, s said) {
+	var bad Reason
+	f.tags, bad = f.tagsOf(s)
 	switch {
-	case !ok:
-		return ReasonCallbackPanic
-	case !storable:
-		return ReasonPredicate
+	case f.verdict() != "":
+	case !rec.exact():
+		f.refuse(ReasonShortBody)
+	case hasTrailers(rec.header):
+		f.refuse(ReasonTrailers)
+	case f.ctx.Err() != nil: // whatever the handler made of that
+		f.refuse(ReasonAbandoned)
+	case bad != "":
+		f.refuse(bad)
+	case f.rt.storable != nil:
+		if storable, ok := f.askStorable(rec); !ok {
+			f.refuse(ReasonCallbackPanic)
+		} else if !storable {
+			f.refuse(ReasonPredicate)
+		}
 	}
-	return ""
 }
 
 // tagsOf returns the tags of the route, of the request and from inside: all of them, or why the answer is not stored.
@@ -211,12 +210,10 @@ func (f *fill) store(e *entry) {
 	b := &f.engine.store
 	ttl := e.remaining(time.Now())
 	if ttl <= 0 {
-		f.reason = ReasonNoLifetime
+		f.refuse(ReasonNoLifetime)
 		return
 	}
-	if f.background {
-		f.engine.retries.forget(f.base)
-	}
+	f.engine.retries.forget(f.base)
 	if b.local != nil {
 		f.keep(context.Background(), e, ttl)
 		return
@@ -227,12 +224,10 @@ func (f *fill) store(e *entry) {
 	f.writing = true
 	go func() { // ends with the store's deadline
 		defer f.engine.work.Done()
+		defer f.endFlight()
 		ctx, cancel := b.writeContext()
 		defer cancel()
 		f.keep(ctx, e, ttl)
-		if f.key != "" {
-			f.engine.fills.End(f.base, f.key, f)
-		}
 	}()
 }
 
@@ -243,9 +238,7 @@ func (f *fill) keep(ctx context.Context, e *entry, ttl time.Duration) {
 		err = f.engine.keepIndex(ctx, f, e, ttl)
 	}
 	if why == ReasonLateFill {
-		f.mu.Lock()
-		f.reason = why
-		f.mu.Unlock()
+		f.refuse(why)
 	}
 	if err != nil {
 		f.failedWrite(err)

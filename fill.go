@@ -15,11 +15,16 @@ import (
 
 // fill is one run of a handler for a key. The handler runs on the first client's goroutine; others who want the same answer
 // follow: they wait for its head, decide for themselves whether it is theirs, and read the body as it grows.
+//
+// Four goroutines may meet in a fill: the handler's, that of FillTimeout, the pump's, which writes to the first client once the
+// body has outgrown the buffer, and those of followers. Only one of the first three writes to the first client at a time:
+// claim settles it between the handler and FillTimeout, and the handler's own waits for the other two before it leaves.
 type fill struct {
 	engine *engine
 	rt     *Route
 	next   http.Handler
-	q      *query // the first client's; nil in the background. Only its goroutine, or FillTimeout's, uses it
+	q      *query          // the first client's; nil in the background. Only for who answers that client
+	client context.Context // of the first client; nil in the background
 
 	key        string        // in engine.fills; "" if nobody can follow
 	req        *http.Request // the one that asked: what selects the variant
@@ -27,7 +32,6 @@ type fill struct {
 	url, path  string
 	names      []string // selecting fields that were known when it began
 	identified Reason
-	pass       bool   // the last answer could not be shared: nobody waits for this one
 	head       bool   // a HEAD request: nothing is stored
 	writes     bool   // an unsafe request: it invalidates
 	background bool   // nobody waits
@@ -36,7 +40,8 @@ type fill struct {
 	why        Reason // why the handler runs
 	began      time.Time
 	attempt    int    // panics of handlers before this one
-	stale      *entry // what may answer instead of an error
+	old        *entry // what is stored, and no longer fresh
+	soft       bool   // old was softly invalidated
 
 	number, incarnation uint64 // the store's at the look-up
 
@@ -44,34 +49,41 @@ type fill struct {
 	scope    scope
 	ctx      context.Context
 	cancel   context.CancelCauseFunc
-	timer    *time.Timer
 	recorder recorder
-	delivery sync.Mutex // held while something other than the handler's goroutine answers the first client
+	inform   sync.Mutex // held while a 1xx, or what FillTimeout has to say, goes to the first client
 
-	mu      sync.Mutex
-	wake    chan struct{} // closed at the next change; nil if nobody waits
-	phase   phase
-	claimed bool // the handler's answer counts; FillTimeout comes too late
-	readers []*reader
-	waiting int  // followers before they read
-	gone    bool // the first client
-	loose   bool // nothing will be stored: the context follows the clients
-
-	// From here on set before phase leaves pending, and then read only but for the body.
+	// What the handler's goroutine alone writes, under mu, and others read under mu.
 	judgement
 	tags      []string    // of the entry
-	response  http.Header // fields for followers
+	response  http.Header // fields for followers of a growing body
 	status    int
 	entry     *entry   // the whole answer, where it was held back
 	selecting []string // fields that this answer and earlier ones vary on
 	variant   string   // key of the entry that the answer is for; "" is base
-	writing   bool     // the store is being written; then the fill is joinable
-	failure   any      // what the handler panicked with
+	tail      http.Header
 
-	body    []byte // grows; [start, start+len) of what was written
-	start   int64
-	charged int64 // to engine.fillBytes
-	tail    http.Header
+	writing  bool // the store is being written, and ends the flight
+	answered bool // the first client got something else than the handler's answer
+
+	mu       sync.Mutex
+	phase    phase
+	veto     Reason        // why the answer is not stored, whatever its head says
+	claimed  bool          // the handler's answer goes to the first client; FillTimeout can no longer take its place
+	landed   bool          // the handler is done; FillTimeout comes too late
+	lateDone chan struct{} // closed when FillTimeout has answered the first client; nil if it did not come
+	timer    *time.Timer
+	loose    bool        // nothing will be stored: the context follows the clients
+	unhook   func() bool // ends the watch on the first client's context
+	gone     bool        // the first client
+	wake     chan struct{}
+	room     chan struct{}
+	waiting  int // followers before they read
+	readers  []*reader
+	body     []byte // grows; [start, start+len) of what was written
+	start    int64
+	charged  int64 // to engine.fillBytes
+	closed   bool
+	short    bool // the handler wrote less than Content-Length says
 }
 
 type phase uint8
@@ -82,20 +94,24 @@ const (
 	open          // the body is growing
 	whole         // entry has it all
 	ended         // the body has it all
-	cut           // the handler failed after the body began
-	instead       // stale answers instead of an error
+	cut           // the handler panicked after the body began
 	late          // FillTimeout
 	broken        // the handler panicked before anything was sent
 )
 
-// reader is a client that reads a growing body.
-type reader struct{ pos int64 }
+// timeoutError is the cause with which FillTimeout ends a handler's context. It is a context.DeadlineExceeded.
+type timeoutError struct{}
+
+func (timeoutError) Error() string   { return "reprise: the handler took longer than FillTimeout" }
+func (timeoutError) Unwrap() error   { return context.DeadlineExceeded }
+func (timeoutError) Timeout() bool   { return true }
+func (timeoutError) Temporary() bool { return true }
 
 var (
-	errFillTimeout = errors.New("reprise: the handler took longer than FillTimeout")
 	errNobodyWaits = errors.New("reprise: every client has left and nothing will be stored")
 	errLagging     = errors.New("reprise: the client lags behind a body that is not stored")
 	errAbandoned   = errors.New("reprise: the client has left")
+	errTruncated   = errors.New("reprise: the handler did not write the whole body")
 )
 
 // fillValues is the context that a fill's own is made of: the values of the request, never its end.
@@ -115,20 +131,25 @@ func (v *fillValues) Value(key any) any {
 	return v.Context.Value(key)
 }
 
-// newFill prepares a run of next for q. What outlives the request is copied out of it.
+// newFill prepares a run of next for q.
 func (q *query) newFill(next http.Handler, found *found) *fill {
+	f := q.prepare(next, found)
+	f.q, f.client = q, q.r.Context()
+	f.open(f.client)
+	return f
+}
+
+// prepare makes a fill of what it needs of q and can outlive it.
+func (q *query) prepare(next http.Handler, found *found) *fill {
 	f := &fill{
-		engine: q.rt.cache.engine, rt: q.rt, next: next, q: q,
-		req: q.r, base: string(q.key), names: found.names, identified: q.identified,
+		engine: q.rt.cache.engine, rt: q.rt, next: next,
+		req: q.r, base: q.baseKey(), names: found.names, identified: q.identified,
 		covered: q.builder.authorization || q.builder.cookie,
 		head:    q.head, why: q.why, began: q.now,
+		old: found.entry, soft: found.soft,
 		number: found.number, incarnation: found.incarnation,
 	}
 	f.url, f.path = q.names()
-	if e := found.entry; e != nil && rfc9111.MayServeOnError(q.directivesOrNil(), q.stored(e, found.soft), false) {
-		f.stale = e
-	}
-	f.open(q.r.Context())
 	return f
 }
 
@@ -142,12 +163,9 @@ func (f *fill) open(parent context.Context) {
 // run runs the handler on this goroutine and returns when its answer is delivered to the first client, w; w is nil in
 // the background.
 func (f *fill) run(w http.ResponseWriter, r *http.Request) {
-	e := f.engine
-	e.running.Add(1)
-	if f.rt.fillTimeout != Forever && !f.writes {
-		f.timer = time.AfterFunc(f.rt.fillTimeout, f.tooLate)
-	}
+	f.engine.running.Add(1)
 	rec := newRecorder(f, w)
+	f.startTimer()
 	returned := false
 	defer func() {
 		// Also after a panic or runtime.Goexit: nobody may wait for what never comes.
@@ -156,19 +174,24 @@ func (f *fill) run(w http.ResponseWriter, r *http.Request) {
 			failure = recover()
 			f.fail(failure)
 		}
-		rec.putHeld()
 		f.close()
-		if !returned && failure != nil && !f.swallows(failure) {
+		if failure != nil && !f.swallows(failure) {
 			panic(failure)
 		}
 	}()
-	r = r.WithContext(f.ctx)
-	f.next.ServeHTTP(rec, r)
+	f.next.ServeHTTP(rec, r.WithContext(f.ctx))
 	rec.finish()
 	returned = true
-	if rec.pump != nil {
-		rec.pump.wait(rec)
+	rec.drain()
+}
+
+func (f *fill) startTimer() {
+	if f.rt.fillTimeout == Forever || f.writes {
+		return
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock() // the timer may fire at once, and reads it
+	f.timer = time.AfterFunc(f.rt.fillTimeout, f.tooLate)
 }
 
 // shown returns the request that the handler gets.
@@ -176,42 +199,85 @@ func (f *fill) shown() *http.Request { return f.q.forwarded(f.stripped) }
 
 // decorate adds to h what the cache says of an answer that the handler gave.
 func (f *fill) decorate(h http.Header) {
-	f.mu.Lock()
-	j, kept := f.judgement, f.reason == ""
-	f.mu.Unlock()
+	reason := f.verdict()
 	rt := f.rt
-	if kept {
+	if reason == "" {
 		if name := rt.cache.statusHeader; name != "" {
 			h[name] = []string{rt.missValue}
 		}
 		switch {
 		case rt.clientCC != "":
 			h["Cache-Control"] = []string{rt.clientCC}
-		case rt.clientTTL && h["Cache-Control"] == nil && j.lifetime != Forever:
-			h["Cache-Control"] = []string{"max-age=" + strconv.FormatInt(max(0, seconds64(j.lifetime)), 10)}
+		case rt.clientTTL && h["Cache-Control"] == nil && f.lifetime != Forever:
+			h["Cache-Control"] = []string{"max-age=" + strconv.FormatInt(max(0, seconds64(f.lifetime)), 10)}
 		}
 	}
 	if !rt.noStatus {
-		f.q.addStatus(h, forwarded{why: f.why, stored: kept, detail: j.reason}.member(rt.cacheName))
+		f.q.addStatus(h, forwarded{why: f.why, stored: reason == "", detail: reason}.member(rt.cacheName))
 	}
 }
 
-// close ends what belongs to the fill.
+// verdict returns why the answer is not stored, "" if it is as far as can be told.
+func (f *fill) verdict() Reason {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.refused()
+}
+
+// refused is verdict with f.mu held.
+func (f *fill) refused() Reason {
+	if f.veto != "" {
+		return f.veto
+	}
+	return f.reason
+}
+
+// refuse keeps the answer out of the store. The first reason stays.
+func (f *fill) refuse(reason Reason) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.veto == "" {
+		f.veto = reason
+	}
+}
+
+// close ends what belongs to the fill, and waits for whoever else answers the first client.
 func (f *fill) close() {
+	f.land()
+	f.recorder.putHeld()
+	f.mu.Lock()
+	lateDone, unhook := f.lateDone, f.unhook
+	f.closed = true
+	f.settle()
+	f.mu.Unlock()
+	if lateDone != nil {
+		<-lateDone
+	}
+	if unhook != nil {
+		unhook()
+	}
+	f.cancel(nil)
+	f.scope.close()
+	f.engine.running.Add(-1)
+	if !f.writing {
+		f.endFlight()
+	}
+}
+
+// land says that the handler is done. It reports whether FillTimeout was faster.
+func (f *fill) land() (tooLate bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.landed = true
 	if f.timer != nil {
 		f.timer.Stop()
 	}
-	f.delivery.Lock()   // what FillTimeout is writing to the client
-	f.delivery.Unlock() //nolint:staticcheck // to wait is all
-	f.cancel(nil)
-	f.scope.close()
-	f.mu.Lock()
-	charged := f.charged
-	f.charged = 0
-	f.mu.Unlock()
-	f.engine.fillBytes.Add(-charged)
-	f.engine.running.Add(-1)
-	if f.key != "" && !f.writing {
+	return f.phase == late
+}
+
+// endFlight ends the time in which others can follow. Whoever was let in before is counted in f.waiting by then.
+func (f *fill) endFlight() {
+	if f.key != "" {
 		f.engine.fills.End(f.base, f.key, f)
 	}
 }
@@ -232,14 +298,7 @@ func (f *fill) change() <-chan struct{} {
 	return f.wake
 }
 
-func (f *fill) set(p phase) {
-	f.mu.Lock()
-	f.phase = p
-	f.broadcast()
-	f.mu.Unlock()
-}
-
-// claim makes the handler's answer the one that counts, unless FillTimeout was faster.
+// claim makes the handler's answer the one that the first client gets, unless FillTimeout was faster.
 func (f *fill) claim() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -252,83 +311,114 @@ func (f *fill) claim() bool {
 
 func (f *fill) unclaim() {
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.claimed = false
-	f.mu.Unlock()
-}
-
-func (f *fill) isLate() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.phase == late
-}
-
-func (f *fill) alone() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.phase == solo || f.key == ""
 }
 
 // tooLate is FillTimeout: the run's context ends, and who waits gets something else, the first client too. An answer
 // that is on its way goes on, but is not stored.
 func (f *fill) tooLate() {
 	f.mu.Lock()
-	if f.claimed || f.phase == solo {
-		if f.reason == "" {
-			f.reason = ReasonFillTimeout
-		}
+	switch {
+	case f.landed || f.loose || f.phase == solo:
 		f.mu.Unlock()
+		return
+	case f.claimed:
+		f.mu.Unlock()
+		f.refuse(ReasonFillTimeout)
 		f.loosen()
 		return
 	}
-	f.delivery.Lock()
-	defer f.delivery.Unlock()
-	f.phase = late
-	f.reason = ReasonFillTimeout
+	done := make(chan struct{})
+	defer close(done)
+	f.phase, f.veto, f.lateDone = late, ReasonFillTimeout, done
 	f.broadcast()
 	f.mu.Unlock()
-	f.cancel(errFillTimeout)
-	if f.recorder.w != nil {
-		f.serveLate(f.q, f.recorder.w, f.stale)
+	f.cancel(timeoutError{})
+	if w := f.recorder.w; w != nil {
+		f.inform.Lock()
+		defer f.inform.Unlock()
+		f.answered = true
+		f.serveLate(w)
 	}
 }
 
-// serveLate answers a client of a fill that takes too long.
-func (f *fill) serveLate(q *query, w http.ResponseWriter, stale *entry) {
+// serveLate answers the first client of a fill that takes too long.
+func (f *fill) serveLate(w http.ResponseWriter) {
 	defer func() { _ = recover() }() // a foreign ResponseWriter; there is nobody to tell
-	if stale != nil {
-		q.serveStale(w, stale, ReasonInsteadOfLate)
+	if e := f.q.insteadOfError(f.old, f.soft); e != nil {
+		f.q.serveStale(w, e, ReasonInsteadOfLate)
 	} else {
-		q.fail(w, http.StatusGatewayTimeout, ReasonFillTimeout)
+		f.q.fail(w, http.StatusGatewayTimeout, ReasonFillTimeout)
 	}
 	_ = http.NewResponseController(w).Flush() // the handler may still run
 }
 
+// insteadOfError returns e if it may answer q now that the handler has failed, else nil (RFC 9111 §4.2.4, RFC 5861 §4). From here on
+// q.now is the moment at which e is sent.
+func (q *query) insteadOfError(e *entry, soft bool) *entry {
+	if e == nil {
+		return nil
+	}
+	q.now = time.Now()
+	if !rfc9111.MayServeOnError(q.directivesOrNil(), q.stored(e, soft), false) {
+		return nil
+	}
+	return e
+}
+
+// spare keeps an error of the handler from replacing a good entry, and returns what the first client gets instead of it, or nil.
+func (f *fill) spare(status int) *entry {
+	if status < 500 || f.old == nil {
+		return nil
+	}
+	if f.q == nil {
+		f.refuse(ReasonServerError)
+		return nil
+	}
+	e := f.q.insteadOfError(f.old, f.soft)
+	if e != nil {
+		f.refuse(ReasonServerError)
+	}
+	return e
+}
+
 // goAlone says that the answer cannot be shared. Followers run the handler for themselves, at once and in parallel, and the key is
 // remembered.
-func (f *fill) goAlone(reason Reason) {
+func (f *fill) goAlone() {
 	f.mu.Lock()
 	if f.phase != pending {
 		f.mu.Unlock()
 		return
 	}
 	f.phase = solo
-	f.shareable, f.reason = false, reason
 	f.broadcast()
 	f.mu.Unlock()
-	if f.key != "" {
-		f.engine.fills.End(f.base, f.key, f)
-	}
+	f.endFlight()
 	if f.writes {
 		return // its context is the client's already
 	}
-	if f.q != nil && !f.head {
-		f.engine.passes.put(f.passKey(), struct{}{}, time.Now().Add(passFor))
-	}
+	f.pass()
 	f.loosen()
 }
 
 // passFor is how long a key is remembered whose answer could not be shared.
 const passFor = 2 * time.Minute
+
+// pass remembers that the answer could not be shared. A background refresh, which has no credentials, says nothing of what
+// clients get, and neither does HEAD.
+func (f *fill) pass() {
+	if !f.background && !f.head {
+		f.engine.passes.put(f.passKey(), struct{}{}, time.Now().Add(passFor))
+	}
+}
+
+// shared forgets it.
+func (f *fill) shared() {
+	if !f.background && !f.head {
+		f.engine.passes.forget(f.passKey())
+	}
+}
 
 func (f *fill) passKey() string {
 	if f.identified != "" {
@@ -343,312 +433,72 @@ const identifiedMark = "|~!"
 // loosen lets the context follow the clients, for nothing will be stored: it ends with the last of them, and FillTimeout
 // no longer holds.
 func (f *fill) loosen() {
-	if f.timer != nil {
-		f.timer.Stop()
-	}
 	f.mu.Lock()
-	if f.loose {
-		f.mu.Unlock()
+	defer f.mu.Unlock()
+	if f.loose || f.landed || f.writes {
 		return
 	}
 	f.loose = true
-	f.mu.Unlock()
-	if f.q == nil {
-		f.leave(nil)
+	if f.timer != nil {
+		f.timer.Stop()
+	}
+	if f.client == nil {
+		f.gone = true
+		f.endIfDeserted()
 		return
 	}
-	stop := context.AfterFunc(f.q.r.Context(), func() { f.leave(nil) })
-	context.AfterFunc(f.ctx, func() { stop() })
+	f.unhook = context.AfterFunc(f.client, func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.gone = true
+		f.endIfDeserted()
+	})
 }
 
-// leave takes note that a client has left; nil is the first one.
-func (f *fill) leave(rd *reader) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if rd == nil {
-		f.gone = true
-	} else {
-		for i, r := range f.readers {
-			if r == rd {
-				f.readers[i] = f.readers[len(f.readers)-1]
-				f.readers = f.readers[:len(f.readers)-1]
-				break
-			}
-		}
-	}
-	f.broadcast()
-	if f.loose && f.gone && f.waiting == 0 && len(f.readers) == 0 && f.phase != ended && f.phase != whole {
+// endIfDeserted ends the run when nobody is left to get its answer, not even the store. f.mu is held.
+func (f *fill) endIfDeserted() {
+	if f.loose && f.gone && !f.landed && f.waiting == 0 && len(f.readers) == 0 {
 		f.cancel(errNobodyWaits)
 	}
-}
-
-// insteadOfError reports whether a stale answer takes the place of an error with that status, and serves it.
-func (f *fill) insteadOfError(status int) bool {
-	if status < 500 || f.stale == nil || f.writes {
-		return false
-	}
-	f.reason = ReasonServerError
-	f.set(instead)
-	if f.recorder.w != nil {
-		f.q.serveStale(f.recorder.w, f.stale, ReasonInsteadOfError)
-	}
-	return true
 }
 
 // fail ends a fill whose handler did not return: it panicked with failure or, if that is nil, ended its goroutine.
 func (f *fill) fail(failure any) {
 	rec := &f.recorder
+	f.land()
 	f.mu.Lock()
-	f.failure = failure
-	switch {
-	case f.phase == pending && f.stale != nil && failure != nil && rec.mode == holding:
-		f.phase = instead
-	case f.phase == pending:
+	unanswered := !f.claimed && (f.phase == pending || f.phase == solo)
+	switch f.phase {
+	case pending:
 		f.phase = broken
-	case f.phase == open:
+	case open:
 		f.phase = cut
 	}
-	p := f.phase
-	f.reason = ReasonPanic
+	if f.veto == "" {
+		f.veto = ReasonPanic
+	}
 	f.broadcast()
 	f.mu.Unlock()
+	f.endFlight()
 	f.cancel(nil)
-	if p == instead && rec.mode == holding {
-		rec.mode = dropped
-		if rec.w != nil {
-			f.q.serveStale(rec.w, f.stale, ReasonInsteadOfError)
+	if unanswered && failure != nil && rec.w != nil && f.q != nil {
+		if e := f.q.insteadOfError(f.old, f.soft); e != nil {
+			f.answered = true
+			f.q.serveStale(rec.w, e, ReasonInsteadOfError)
 		}
 	}
 	if rec.pump != nil {
-		rec.pump.wait(nil)
+		<-rec.pump.done
 	}
 }
 
 // swallows reports whether a panic goes no further, because its client has got another answer, or has none: then it is logged.
 func (f *fill) swallows(failure any) bool {
-	answered := f.q == nil || f.phase == instead || f.phase == late
-	if answered && failure != http.ErrAbortHandler { //nolint:errorlint // the value itself, as net/http compares it
+	if !f.background && !f.answered {
+		return false
+	}
+	if failure != http.ErrAbortHandler { //nolint:errorlint // the value itself, as net/http compares it
 		f.engine.log.Error("reprise: a handler panicked", "panic", fmt.Sprint(failure), "key", f.base, "stack", string(debug.Stack()))
 	}
-	return answered
-}
-
-// publish opens the fill to followers: the head is known, and what was held back is the beginning of the body.
-func (f *fill) publish(rec *recorder) {
-	f.mu.Lock()
-	f.response, f.status = rec.head, rec.status
-	f.body = rec.heldBytes()
-	rec.held = nil // it is the fill's now
-	f.phase = open
-	over := f.charge(len(f.body))
-	f.broadcast()
-	f.mu.Unlock()
-	f.learn()
-	if over || f.reason != "" {
-		f.spill(over)
-	}
-}
-
-// charge counts bytes of the body against the budget of the cache and reports whether it is exceeded. f.mu is held.
-func (f *fill) charge(n int) bool {
-	f.charged += int64(n)
-	return f.engine.fillBytes.Add(int64(n)) > f.engine.config.Limits.FillBytes
-}
-
-// spill gives up storing: the body is kept only as far as readers need it.
-func (f *fill) spill(overBudget bool) {
-	f.mu.Lock()
-	if f.reason == "" {
-		f.reason = ReasonTooLarge
-		if overBudget {
-			f.reason = ReasonBudget
-		}
-	}
-	f.mu.Unlock()
-	f.loosen()
-}
-
-// smallWindow is what a reader may lag behind once the budget for bodies is used up.
-const smallWindow = 64 << 10
-
-// append adds what the handler wrote to the body. It waits only where nothing is stored: for the fastest reader.
-func (f *fill) append(p []byte) error {
-	f.mu.Lock()
-	over := f.charge(len(p))
-	f.body = append(f.body, p...)
-	end := f.start + int64(len(f.body))
-	if f.reason == "" && (over || end > f.rt.maxBody) {
-		f.mu.Unlock()
-		f.spill(over)
-		f.mu.Lock()
-	}
-	f.broadcast()
-	if f.reason == "" {
-		f.mu.Unlock()
-		return nil
-	}
-	defer f.mu.Unlock()
-	window := f.rt.maxBody
-	if f.reason == ReasonBudget {
-		window = min(window, smallWindow)
-	}
-	for {
-		fastest, slowest := f.start, end
-		for _, rd := range f.readers {
-			fastest, slowest = max(fastest, rd.pos), min(slowest, rd.pos)
-		}
-		// Who lags a whole window behind the fastest is cut off; the handler waits for that one alone.
-		f.trim(max(min(slowest, end), fastest-window))
-		switch {
-		case len(f.readers) == 0 && f.waiting == 0:
-			f.trim(end)
-			return nil
-		case end-fastest <= window:
-			return nil
-		}
-		change := f.change()
-		f.mu.Unlock()
-		select {
-		case <-change:
-			f.mu.Lock()
-		case <-f.ctx.Done():
-			f.mu.Lock()
-			return context.Cause(f.ctx)
-		}
-	}
-}
-
-// trim forgets the body before pos. f.mu is held.
-func (f *fill) trim(pos int64) {
-	n := pos - f.start
-	if n <= 0 {
-		return
-	}
-	f.body = f.body[n:]
-	f.start = pos
-	f.charged -= n
-	f.engine.fillBytes.Add(-n)
-}
-
-// end is called when the handler of a fill with readers has returned: the body is whole, and may be stored.
-func (f *fill) end(rec *recorder) {
-	short := rec.length >= 0 && rec.n != rec.length
-	var tail http.Header
-	if rec.head["Trailer"] != nil || hasTrailers(rec.header) {
-		tail = make(http.Header)
-		rec.trailers(tail)
-	}
-	f.mu.Lock()
-	f.tail = tail
-	f.phase = ended
-	if short {
-		f.phase = cut
-	}
-	if f.reason == "" && short {
-		f.reason = ReasonShortBody
-	}
-	reason := f.reason
-	body := f.body
-	f.broadcast()
-	f.mu.Unlock()
-	if reason == "" && f.timer != nil {
-		f.timer.Stop()
-	}
-	if reason == "" {
-		f.commit(rec, body)
-	}
-}
-
-// pump delivers a growing body to the first client, on its own goroutine: a slow client holds up nobody.
-type pump struct {
-	done    chan struct{}
-	failure any
-}
-
-func (f *fill) startPump(rec *recorder) *pump {
-	p := &pump{done: make(chan struct{})}
-	rd := f.reader()
-	go func() { // ends with the body, the client or the fill
-		defer close(p.done)
-		defer f.leave(rd)
-		defer func() { p.failure = recover() }()
-		rec.sendHead(nil)
-		f.copyTo(f.q.r.Context(), rec.w, rd)
-	}()
-	return p
-}
-
-// wait waits for the delivery, and passes on what a foreign ResponseWriter panicked with.
-func (p *pump) wait(rec *recorder) {
-	<-p.done
-	if rec == nil {
-		return
-	}
-	if p.failure != nil {
-		panic(p.failure)
-	}
-	rec.trailers(rec.w.Header())
-}
-
-// reader registers a client at the beginning of the body that is still there.
-func (f *fill) reader() *reader {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	rd := &reader{}
-	f.readers = append(f.readers, rd)
-	return rd
-}
-
-// copyTo writes the body to w as it grows, until it ends, the client leaves or the fill is cut.
-func (f *fill) copyTo(ctx context.Context, w http.ResponseWriter, rd *reader) error {
-	for {
-		f.mu.Lock()
-		if rd.pos < f.start {
-			f.mu.Unlock()
-			return errLagging
-		}
-		data, p := f.body[rd.pos-f.start:], f.phase
-		var change <-chan struct{}
-		if len(data) == 0 && p == open {
-			change = f.change()
-		}
-		f.mu.Unlock()
-
-		switch {
-		case len(data) > 0:
-			if _, err := w.Write(data); err != nil {
-				return errAbandoned
-			}
-			f.mu.Lock()
-			rd.pos += int64(len(data))
-			f.broadcast() // the handler may wait for it
-			f.mu.Unlock()
-			if p != open {
-				continue
-			}
-			// Whoever waits for more shall have what there is, whether the handler flushed it or wrote more than is held back.
-			_ = http.NewResponseController(w).Flush()
-			continue
-		case p == cut:
-			return errAbandoned
-		case p != open:
-			return nil
-		case rd.pos == 0:
-			_ = http.NewResponseController(w).Flush()
-		}
-		select {
-		case <-change:
-		case <-ctx.Done():
-			return errAbandoned
-		}
-	}
-}
-
-func hasTrailers(h http.Header) bool {
-	for name := range h {
-		if len(name) > len(http.TrailerPrefix) && name[:len(http.TrailerPrefix)] == http.TrailerPrefix {
-			return true
-		}
-	}
-	return false
+	return true
 }

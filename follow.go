@@ -1,9 +1,9 @@
 package reprise
 
 import (
+	"maps"
 	"net/http"
-
-	"github.com/reprise-go/reprise/internal/header"
+	"time"
 )
 
 // admit makes q a follower of f, unless an invalidation came between them: whoever asks after it must not get what
@@ -15,7 +15,7 @@ func (f *fill) admit(q *query, found *found) (ok, crowded bool) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.phase == solo || f.phase == late || f.phase == broken || f.phase == cut || f.start > 0 {
+	if !f.offers(q) {
 		return false, false
 	}
 	if f.waiting+len(f.readers) >= f.engine.config.Limits.Followers {
@@ -25,80 +25,111 @@ func (f *fill) admit(q *query, found *found) (ok, crowded bool) {
 	return true, false
 }
 
+// offers reports whether f still has an answer for q, as far as can be told. f.mu is held.
+func (f *fill) offers(q *query) bool {
+	switch f.phase {
+	case pending, whole:
+		return true
+	case open, ended:
+		// Its beginning may be forgotten. Its tags are not all known, so that any invalidation since it began may mean it.
+		return f.start == 0 && q.number <= f.number
+	default:
+		return false
+	}
+}
+
 // follow waits for the answer of f and serves it. done is false where the request has to look for itself; failures then
 // counts the handlers that have panicked.
 func (q *query) follow(w http.ResponseWriter, f *fill) (done bool, failures int) {
-	ctx := q.r.Context()
-	f.mu.Lock()
-	for {
-		p := f.phase
-		if f.selecting != nil && string(appendVariant(nil, q.key, f.selecting, q.r)) != f.variant {
-			f.quit()
+	p, rd := q.await(f)
+	var status int
+	switch p {
+	case pending: // the client has left, or had a deadline of its own
+		q.fail(w, http.StatusGatewayTimeout, ReasonAbandoned)
+		return true, 0
+	case whole:
+		if f.entry == nil || f.outdated(q, f.entry) {
 			return false, 0
 		}
-		if p != pending {
-			break
+		status = int(f.entry.Status)
+	case open, ended:
+		if rd == nil {
+			return false, 0
+		}
+		defer f.leave(rd)
+		status = f.status
+	case late:
+		status = http.StatusGatewayTimeout
+	case broken, cut:
+		status = http.StatusInternalServerError
+	default: // solo
+		return false, 0
+	}
+
+	if status >= 500 {
+		if e := q.insteadOfError(q.found.entry, q.found.soft); e != nil {
+			reason := ReasonInsteadOfError
+			if p == late {
+				reason = ReasonInsteadOfLate
+			}
+			q.serveStale(w, e, reason)
+			return true, 0
+		}
+	}
+	switch p {
+	case whole:
+		q.serveWhole(w, f)
+	case open, ended:
+		q.serveOpen(w, f, rd)
+	case late:
+		q.fail(w, status, ReasonFillTimeout)
+	default:
+		if f.attempt == 0 {
+			return false, 1
+		}
+		q.fail(w, status, ReasonPanic)
+	}
+	return true, 0
+}
+
+// await waits until f knows what becomes of q; pending means that the client did not wait so long, solo that the answer
+// turns out to be another variant. Of a growing body it returns a reader, or nil if its beginning is gone.
+func (q *query) await(f *fill) (phase, *reader) {
+	left := q.r.Context().Done()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	defer f.quit()
+	for {
+		if f.selecting != nil && string(appendVariant(nil, q.key, f.selecting, q.r)) != f.variant {
+			return solo, nil
+		}
+		switch {
+		case f.phase == pending:
+		case (f.phase == open || f.phase == ended) && f.offers(q):
+			rd := &reader{}
+			f.readers = append(f.readers, rd)
+			return f.phase, rd
+		default:
+			return f.phase, nil
 		}
 		change := f.change()
 		f.mu.Unlock()
 		select {
 		case <-change:
 			f.mu.Lock()
-		case <-ctx.Done():
+		case <-left:
 			f.mu.Lock()
-			f.quit()
-			q.fail(w, http.StatusGatewayTimeout, ReasonAbandoned)
-			return true, 0
+			return pending, nil
 		}
 	}
-	p, e, kept := f.phase, f.entry, f.reason == ""
-	var rd *reader
-	if p == open || p == ended {
-		if f.start == 0 {
-			rd = &reader{}
-			f.readers = append(f.readers, rd)
-		} else {
-			p = solo // its beginning is gone
-		}
-	}
-	f.quit()
-
-	switch p {
-	case whole:
-		if e == nil || f.outdated(q, e) {
-			return false, 0
-		}
-		q.unkept = !kept
-		q.serveStored(w, e, Collapsed)
-		q.observe(Collapsed, "", e, nil)
-	case open, ended:
-		defer f.leave(rd)
-		q.serveOpen(w, f, rd)
-	case instead:
-		q.serveStale(w, f.stale, ReasonInsteadOfError)
-	case late:
-		if f.stale != nil {
-			q.serveStale(w, f.stale, ReasonInsteadOfLate)
-		} else {
-			q.fail(w, http.StatusGatewayTimeout, ReasonFillTimeout)
-		}
-	case broken:
-		if f.attempt > 0 {
-			q.fail(w, http.StatusInternalServerError, ReasonPanic)
-			return true, 0
-		}
-		return false, 1
-	default: // solo, cut
-		return false, 0
-	}
-	return true, 0
 }
 
-// quit ends the wait of a follower. f.mu is held, and released.
+// quit ends the wait of a follower. f.mu is held.
 func (f *fill) quit() {
 	f.waiting--
-	f.mu.Unlock()
-	f.leave(&reader{}) // the last to leave may end the run
+	f.moved()
+	f.settle()
+	f.endIfDeserted()
 }
 
 // outdated reports whether a tag of e was invalidated between the begin of the fill and the request.
@@ -108,17 +139,34 @@ func (f *fill) outdated(q *query, e *entry) bool {
 	return tagged && q.number > f.number && !f.engine.store.valid(q.r.Context(), e)
 }
 
+// serveWhole answers by what another request's handler wrote.
+func (q *query) serveWhole(w http.ResponseWriter, f *fill) {
+	q.unkept = f.verdict() != ""
+	q.now = time.Now()
+	q.serveStored(w, f.entry, Collapsed)
+	q.observe(Collapsed, "", f.entry, nil)
+	if f.isShort() {
+		panic(http.ErrAbortHandler) // the client must not take a part for the whole
+	}
+}
+
+func (f *fill) isShort() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.short
+}
+
 // serveOpen answers by a body that is still growing.
 func (q *query) serveOpen(w http.ResponseWriter, f *fill, rd *reader) {
 	h := w.Header()
 	for name, lines := range f.response {
-		if !header.HopByHop(name) {
-			h[name] = append(h[name][:0:0], lines...)
+		if listed(name) {
+			h[name] = append(h[name], lines...)
+		} else {
+			h[name] = append([]string(nil), lines...)
 		}
 	}
-	f.mu.Lock()
-	kept := f.reason == ""
-	f.mu.Unlock()
+	kept := f.verdict() == ""
 	rt := q.rt
 	if name := rt.cache.statusHeader; name != "" && kept {
 		h[name] = []string{rt.hitValue}
@@ -129,15 +177,19 @@ func (q *query) serveOpen(w http.ResponseWriter, f *fill, rd *reader) {
 	if kept && rt.clientCC != "" {
 		h["Cache-Control"] = []string{rt.clientCC}
 	}
+	if f.status == http.StatusOK && q.precise && notModified(f.response, q) {
+		maps.DeleteFunc(h, func(name string, _ []string) bool { return describesBody(name) })
+		w.WriteHeader(http.StatusNotModified)
+		q.observe(Collapsed, "", nil, nil)
+		return
+	}
 	w.WriteHeader(f.status)
 	err := f.copyTo(q.r.Context(), w, rd)
 	q.observe(Collapsed, "", nil, err)
 	if err != nil {
 		panic(http.ErrAbortHandler) // the client must not take a part for the whole
 	}
-	if f.tail != nil {
-		for name, lines := range f.tail {
-			h[name] = lines
-		}
+	for name, lines := range f.tail {
+		h[name] = append([]string(nil), lines...)
 	}
 }

@@ -166,7 +166,7 @@ func (q *query) forward(w http.ResponseWriter, next http.Handler, epoch flight.E
 			q.lead(w, f)
 			return
 		case f != nil:
-			done, failures := q.follow(w, f, found)
+			done, failures := q.follow(w, f)
 			if done {
 				return
 			}

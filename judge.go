@@ -36,7 +36,8 @@ func (f *fill) judge(status int, h http.Header, length int64, s said) (j judgeme
 	resp := &j.resp
 	if f.head || f.writes {
 		j.reason = ReasonHead
-		j.shareable = f.head && resp.Storable(f.rfcRequest(), f.rules()) != rfc9111.Private && !resp.CC.NoStore && !resp.SetCookie && !resp.VaryStar
+		why := resp.Storable(f.rfcRequest(), f.rules())
+		j.shareable = f.head && (why == "" || why == rfc9111.NoFreshness) && !s.noStore && !eventStream(h)
 		return j
 	}
 	switch why := resp.Storable(f.rfcRequest(), f.rules()); why {
@@ -200,7 +201,11 @@ func (f *fill) entryOf(rec *recorder, body []byte) *entry {
 	if h["Date"] == nil {
 		h["Date"] = []string{now.UTC().Format(http.TimeFormat)}
 	}
-	if !rec.noBody && !f.head {
+	switch {
+	case rec.status == http.StatusNoContent:
+		delete(h, "Content-Length") // RFC 9110 §8.6
+	case f.head || rec.noBody:
+	case rec.exact():
 		h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	}
 
@@ -231,7 +236,7 @@ func (f *fill) flags() (flags wire.Flags) {
 		{f.resp.Shareable(), wire.Shareable},
 		{f.resp.Authorizable(), wire.Authorized},
 		{f.rt.perUser != nil, wire.PerUser},
-		{f.covered, wire.Identified},
+		{f.covered || f.identified != "", wire.Identified},
 		{f.resp.CC.Immutable, wire.Immutable},
 		{f.explicit, wire.Explicit},
 	} {

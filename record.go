@@ -27,7 +27,7 @@ const (
 	holding recordMode = iota // into a buffer: nothing has left yet
 	sharing                   // into the fill, which every client reads at its own pace
 	direct                    // to the client, on the handler's goroutine
-	dropped                   // nowhere: the clients have got another answer
+	dropped                   // nowhere: the client has got another answer
 	taken                     // the handler took the connection
 )
 
@@ -35,23 +35,31 @@ const (
 // Hijack and, by Unwrap, everything that http.ResponseController reaches.
 type recorder struct {
 	f      *fill
-	w      http.ResponseWriter // the first client's; nil in the background
+	w      http.ResponseWriter // the first client's; nil in the background, and once that client has got something else
 	header http.Header         // the handler's
 	outer  http.Header         // what outer middleware had set before; nil if nothing
 	head   http.Header         // header as it was at WriteHeader
 	status int                 // 0 until WriteHeader
 	length int64               // the declared Content-Length, or -1
-	n      int64               // bytes written
+	n      int64               // bytes written, also those that were too many
 	mode   recordMode
-	noBody bool // the status has no body, or the method is HEAD
+	noBody bool // the status has no body
 	held   *[]byte
 	pump   *pump
 }
 
-var heldBuffers = sync.Pool{New: func() any {
+// buffers are holdBytes long. What is handed on as the beginning of a shared body never comes back.
+var buffers = sync.Pool{New: func() any {
 	b := make([]byte, 0, holdBytes)
 	return &b
 }}
+
+func getBuffer() *[]byte { return buffers.Get().(*[]byte) }
+
+func putBuffer(b *[]byte) {
+	*b = (*b)[:0]
+	buffers.Put(b)
+}
 
 func newRecorder(f *fill, w http.ResponseWriter) *recorder {
 	rec := &f.recorder
@@ -77,7 +85,7 @@ func (rec *recorder) WriteHeader(status int) {
 	case rec.mode == taken || rec.status != 0:
 		return // net/http only logs it
 	case status < 100 || status > 999:
-		panic(fmt.Sprintf("reprise: WriteHeader(%d): not a status", status))
+		panic(fmt.Sprintf("invalid WriteHeader code %v", status)) // as net/http does
 	case status < 200 && status != http.StatusSwitchingProtocols:
 		rec.inform(status)
 		return
@@ -86,15 +94,18 @@ func (rec *recorder) WriteHeader(status int) {
 	rec.head = rec.header.Clone()
 	rec.noBody = status < 200 || status == http.StatusNoContent || status == http.StatusNotModified
 	if cl := rec.head["Content-Length"]; cl != nil {
-		n, err := strconv.ParseInt(strings.TrimSpace(cl[0]), 10, 64)
-		if err != nil || n < 0 || len(cl) > 1 {
+		n, err := int64(0), error(nil)
+		if len(cl) == 1 {
+			n, err = strconv.ParseInt(cl[0], 10, 64)
+		}
+		if err != nil || n < 0 || len(cl) != 1 {
 			delete(rec.head, "Content-Length") // as net/http does
 		} else {
 			rec.length = n
 		}
 	}
 	rec.f.classify(rec)
-	if rec.mode == holding && (rec.status < 200 || eventStream(rec.head)) {
+	if rec.mode == holding && (status < 200 || eventStream(rec.head)) {
 		rec.release(nil) // its reader waits for the first event
 	}
 }
@@ -104,88 +115,113 @@ func (rec *recorder) inform(status int) {
 	if rec.w == nil || rec.mode == dropped {
 		return
 	}
-	rec.f.delivery.Lock() // FillTimeout may answer the client meanwhile
-	defer rec.f.delivery.Unlock()
+	rec.f.inform.Lock() // FillTimeout may want to answer the client meanwhile
+	defer rec.f.inform.Unlock()
 	if rec.f.isLate() {
 		return
 	}
 	h := rec.w.Header()
 	before := maps.Clone(h)
-	rec.apply(h, rec.header)
+	rec.apply(h, rec.header.Clone())
 	rec.w.WriteHeader(status)
 	clear(h)
 	maps.Copy(h, before)
 }
 
-func (rec *recorder) Write(p []byte) (int, error) {
+func (f *fill) isLate() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.phase == late
+}
+
+// admit says whether the handler may write n more bytes, as net/http would.
+func (rec *recorder) admit(n int) error {
 	if rec.mode == taken {
-		return 0, http.ErrHijacked
+		return http.ErrHijacked
 	}
 	if rec.status == 0 {
 		rec.WriteHeader(http.StatusOK)
 	}
-	if rec.noBody {
-		return 0, http.ErrBodyNotAllowed
+	switch {
+	case n == 0:
+		return nil
+	case rec.noBody:
+		return http.ErrBodyNotAllowed
 	}
-	if rec.length >= 0 && rec.n+int64(len(p)) > rec.length {
-		return 0, http.ErrContentLength
+	rec.n += int64(n)
+	if rec.length >= 0 && rec.n > rec.length {
+		return http.ErrContentLength
 	}
-	rec.n += int64(len(p))
-	if rec.f.head { // counted, as net/http does, and not sent
+	return nil
+}
+
+// holds reports whether n more bytes are held back.
+func (rec *recorder) holds(n int) bool {
+	if rec.mode != holding {
+		return false
+	}
+	if rec.held == nil {
+		rec.held = getBuffer()
+	}
+	return len(*rec.held)+n <= holdBytes
+}
+
+func (rec *recorder) Write(p []byte) (int, error) {
+	if err := rec.admit(len(p)); err != nil || len(p) == 0 {
+		return 0, err
+	}
+	if rec.holds(len(p)) {
+		*rec.held = append(*rec.held, p...)
 		return len(p), nil
 	}
 	if rec.mode == holding {
-		if rec.held == nil {
-			rec.held = heldBuffers.Get().(*[]byte)
-		}
-		if len(*rec.held)+len(p) <= holdBytes {
-			*rec.held = append(*rec.held, p...)
-			return len(p), nil
-		}
 		rec.release(p)
 	}
-	switch rec.mode {
-	case sharing:
+	switch {
+	case rec.f.head: // counted, as net/http does, and not sent
+	case rec.mode == sharing:
 		if err := rec.f.append(p); err != nil {
 			return 0, err
 		}
-		return len(p), nil
-	case direct:
+	case rec.mode == direct:
 		return rec.w.Write(p)
-	default:
-		return len(p), nil
 	}
-}
-
-// sniff sets the Content-Type as net/http would, from the bytes that are held or, if there are none, from next.
-func (rec *recorder) sniff(next []byte) {
-	if b := rec.heldBytes(); len(b) > 0 {
-		next = b
-	}
-	if len(next) > 0 && !rec.noBody && needsType(rec.head) {
-		rec.head["Content-Type"] = []string{http.DetectContentType(next)}
-	}
-}
-
-func needsType(h http.Header) bool {
-	_, typed := h["Content-Type"]
-	return !typed && h.Get("Content-Encoding") == "" && h["Transfer-Encoding"] == nil
+	return len(p), nil
 }
 
 // WriteString is Write for a string.
 func (rec *recorder) WriteString(s string) (int, error) {
-	if rec.mode == direct && rec.n > 0 && rec.length < 0 && !rec.f.head && !rec.noBody {
-		rec.n += int64(len(s))
-		return io.WriteString(rec.w, s)
+	if rec.mode != holding || rec.status == 0 || rec.noBody || !rec.holds(len(s)) {
+		return rec.Write([]byte(s))
 	}
-	return rec.Write([]byte(s))
+	if err := rec.admit(len(s)); err != nil {
+		return 0, err
+	}
+	*rec.held = append(*rec.held, s...)
+	return len(s), nil
 }
 
-// ReadFrom copies from src. A handler that hands its source over must not slip past the recorder.
+// ReadFrom copies from src. What is recorded must not slip past the recorder; what is not goes the shortest way, for
+// net/http leaves the copying of files to the kernel.
 func (rec *recorder) ReadFrom(src io.Reader) (n int64, err error) {
-	buf := heldBuffers.Get().(*[]byte)
-	defer heldBuffers.Put(buf)
-	return io.CopyBuffer(writerOnly{rec}, src, (*buf)[:cap(*buf)])
+	buf := getBuffer()
+	defer putBuffer(buf)
+	w, piece := writerOnly{rec}, (*buf)[:holdBytes]
+	for rec.mode == holding {
+		m, err := io.CopyBuffer(w, io.LimitReader(src, holdBytes), piece)
+		n += m
+		if err != nil || m < holdBytes {
+			return n, err
+		}
+	}
+	var m int64
+	if to, ok := rec.w.(io.ReaderFrom); ok && rec.mode == direct && !rec.f.head && !rec.noBody {
+		m, err = to.ReadFrom(src)
+		rec.n += m
+	} else {
+		m, err = io.CopyBuffer(w, src, piece)
+	}
+	return n + m, err
 }
 
 type writerOnly struct{ io.Writer }
@@ -212,30 +248,38 @@ func (rec *recorder) FlushError() error {
 	return nil
 }
 
+// EnableFullDuplex is what http.ResponseController calls. It must not meet what FillTimeout writes.
+func (rec *recorder) EnableFullDuplex() error {
+	if rec.w == nil || rec.mode != holding {
+		return fmt.Errorf("reprise: EnableFullDuplex: %w", http.ErrNotSupported)
+	}
+	rec.f.inform.Lock()
+	defer rec.f.inform.Unlock()
+	return http.NewResponseController(rec.w).EnableFullDuplex()
+}
+
 // Hijack gives the connection to the handler. Nothing of it is recorded.
 func (rec *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	if rec.w == nil || rec.mode == sharing || rec.mode == dropped {
-		return nil, nil, fmt.Errorf("reprise: Hijack: %w", http.ErrNotSupported)
-	}
-	if !rec.f.claim() {
-		rec.mode = dropped
+	if rec.w == nil || rec.mode == sharing || rec.mode == dropped || !rec.f.claim() {
 		return nil, nil, fmt.Errorf("reprise: Hijack: %w", http.ErrNotSupported)
 	}
 	conn, rw, err := http.NewResponseController(rec.w).Hijack()
 	if err != nil {
-		rec.f.unclaim()
+		if rec.mode == holding {
+			rec.f.unclaim()
+		}
 		return nil, nil, err
 	}
 	rec.mode = taken
 	rec.putHeld()
-	rec.f.goAlone(ReasonHijacked)
+	rec.f.refuse(ReasonHijacked)
+	rec.f.goAlone()
 	return conn, rw, nil
 }
 
 func (rec *recorder) putHeld() {
 	if rec.held != nil {
-		*rec.held = (*rec.held)[:0]
-		heldBuffers.Put(rec.held)
+		putBuffer(rec.held)
 		rec.held = nil
 	}
 }
@@ -252,43 +296,58 @@ func (rec *recorder) heldBytes() []byte {
 func (rec *recorder) release(next []byte) {
 	f := rec.f
 	rec.sniff(next)
+	if f.writes {
+		f.invalidateWritten(rec)
+	}
 	if !f.claim() {
-		rec.mode = dropped
-		rec.putHeld()
+		rec.drop()
 		return
 	}
-	if rec.f.insteadOfError(rec.status) {
-		rec.mode = dropped
-		rec.putHeld()
-		return
+	stale := f.spare(rec.status)
+	shared := f.shareable && f.joinable()
+	switch {
+	case rec.w == nil:
+	case stale != nil:
+		defer rec.instead(rec.w, stale)
+		rec.w = nil
+	case rec.precondition():
+		rec.w = nil
 	}
-	if f.shareable && !f.alone() {
+	switch {
+	case shared:
 		rec.mode = sharing
 		f.publish(rec)
 		if rec.w != nil {
 			rec.pump = f.startPump(rec)
 		}
-		return
-	}
-	if rec.w == nil { // a background refresh of what turned out to be nobody else's
-		rec.mode = dropped
+	case rec.w == nil:
+		rec.drop()
+	default:
+		rec.mode = direct
+		rec.sendHead(nil)
+		if b := rec.heldBytes(); len(b) > 0 && !f.head {
+			_, _ = rec.w.Write(b)
+		}
 		rec.putHeld()
-		return
 	}
-	rec.mode = direct
-	if f.writes {
-		f.invalidateWritten(rec)
-	}
-	if rec.precondition() {
-		rec.mode = dropped
-		rec.putHeld()
-		return
-	}
-	rec.sendHead(nil)
-	if b := rec.heldBytes(); len(b) > 0 && !f.head {
-		_, _ = rec.w.Write(b)
-	}
+}
+
+// joinable reports whether others may follow, or the store may get the answer.
+func (f *fill) joinable() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.phase == pending && (f.key != "" || f.refused() == "")
+}
+
+func (rec *recorder) drop() {
+	rec.mode = dropped
 	rec.putHeld()
+}
+
+// instead serves stale in the place of an error.
+func (rec *recorder) instead(w http.ResponseWriter, stale *entry) {
+	rec.f.answered = true
+	rec.f.q.serveStale(w, stale, ReasonInsteadOfError)
 }
 
 // precondition answers a conditional request by 304 where the handler, which was not shown the condition, answered in full.
@@ -297,28 +356,28 @@ func (rec *recorder) precondition() bool {
 	if !f.stripped || rec.status != http.StatusOK || !notModified(rec.head, f.q) {
 		return false
 	}
-	rec.sendNotModified()
-	return true
-}
-
-func (rec *recorder) sendNotModified() {
 	h := rec.w.Header()
-	rec.apply(h, rec.head)
+	rec.apply(h, rec.head.Clone())
 	for name := range h {
 		if describesBody(name) {
 			delete(h, name)
 		}
 	}
-	rec.f.decorate(h)
+	f.decorate(h)
 	rec.w.WriteHeader(http.StatusNotModified)
+	return true
 }
 
 // sendHead writes the status and fields to the client; whole is the body where it is known.
 func (rec *recorder) sendHead(whole []byte) {
+	head := rec.head
+	if rec.mode == sharing {
+		head = head.Clone() // an outer middleware may change what it is given, and others read on
+	}
 	h := rec.w.Header()
-	rec.apply(h, rec.head)
+	rec.apply(h, head)
 	rec.f.decorate(h)
-	if whole != nil && rec.length < 0 && !rec.noBody && !rec.f.head && h["Transfer-Encoding"] == nil && h["Trailer"] == nil {
+	if len(whole) > 0 && rec.length < 0 && !rec.noBody && h["Transfer-Encoding"] == nil && h["Trailer"] == nil {
 		h["Content-Length"] = []string{strconv.Itoa(len(whole))}
 	}
 	rec.w.WriteHeader(rec.status)
@@ -327,7 +386,7 @@ func (rec *recorder) sendHead(whole []byte) {
 // apply makes h, the client's fields, what the handler made of them.
 func (rec *recorder) apply(h, handlers http.Header) {
 	for name, lines := range handlers {
-		if rec.outer == nil || !slices.Equal(rec.outer[name], lines) {
+		if outer, ok := rec.outer[name]; !ok || !slices.Equal(outer, lines) {
 			h[name] = lines
 		}
 	}
@@ -342,11 +401,31 @@ func (rec *recorder) apply(h, handlers http.Header) {
 func (rec *recorder) own() http.Header {
 	h := maps.Clone(rec.head)
 	for name, lines := range rec.outer {
-		if slices.Equal(h[name], lines) {
+		switch {
+		case slices.Equal(h[name], lines):
 			delete(h, name)
+		case listed(name) && len(h[name]) > len(lines) && slices.Equal(h[name][:len(lines)], lines):
+			h[name] = h[name][len(lines):] // the handler added to them, as serveStored will
 		}
 	}
 	return h
+}
+
+// listed reports whether lines of that field that an outer middleware has set stay beside those of a stored response.
+func listed(name string) bool {
+	return name == "Vary" || name == "Set-Cookie" || name == "Cache-Status"
+}
+
+// shared returns the fields for those who follow the growing body: a copy, for the first client's may be changed.
+func (rec *recorder) shared() http.Header {
+	h := rec.own()
+	nominated := slices.Collect(header.Nominated(h))
+	for name := range h {
+		if header.HopByHop(name) && name != "Trailer" || slices.Contains(nominated, name) {
+			delete(h, name)
+		}
+	}
+	return h.Clone()
 }
 
 // finish is called when the handler has returned.
@@ -361,13 +440,18 @@ func (rec *recorder) finish() {
 	case holding:
 		rec.finishWhole()
 	case sharing:
-		rec.f.end(rec)
+		rec.f.finishBody(rec)
 	case direct:
-		rec.trailers(rec.w.Header())
+		maps.Copy(rec.w.Header(), rec.tail())
 		if rec.f.writes { // once more, for what the handler did after its answer had left
 			rec.f.invalidateWritten(rec)
 		}
 	}
+}
+
+// exact reports whether the handler wrote what it had declared.
+func (rec *recorder) exact() bool {
+	return rec.noBody || rec.f.head || rec.length < 0 || rec.length == rec.n
 }
 
 // finishWhole delivers an answer that was held back to its end.
@@ -375,55 +459,104 @@ func (rec *recorder) finishWhole() {
 	f := rec.f
 	defer rec.putHeld()
 	rec.sniff(nil)
-	if !f.claim() {
-		rec.mode = dropped
-		return
-	}
-	body := rec.heldBytes()
-	whole := rec.noBody || f.head || rec.length < 0 || rec.length == rec.n
 	if f.writes {
 		f.invalidateWritten(rec)
 	}
-	if f.insteadOfError(rec.status) {
+	if f.land() { // too late
 		rec.mode = dropped
 		return
 	}
-	f.complete(rec, body, whole)
+	stale := f.spare(rec.status)
+	body := rec.heldBytes()
+	f.complete(rec, body)
 	if rec.w == nil {
 		return
 	}
 	rec.mode = direct
-	ok := f.stripped && rec.status == http.StatusOK && whole
+	full := f.stripped && rec.status == http.StatusOK && rec.exact()
 	switch {
-	case ok && notModified(rec.head, f.q):
-		rec.sendNotModified()
-	case ok && !f.head && ranged(rec.head, f.q):
+	case stale != nil:
+		rec.instead(rec.w, stale)
+	case full && rec.precondition():
+	case full && !f.head && ranged(rec.head, f.q):
 		h := rec.w.Header()
 		rec.apply(h, rec.head)
 		f.decorate(h)
 		f.q.serveRange(rec.w, h, body)
 	default:
 		rec.sendHead(body)
-		if len(body) > 0 {
+		if len(body) > 0 && !f.head {
 			_, _ = rec.w.Write(body)
 		}
-		rec.trailers(rec.w.Header())
+		maps.Copy(rec.w.Header(), rec.tail())
 	}
 }
 
-// trailers copies what the handler said after the body: fields that it announced, and those with http.TrailerPrefix.
-func (rec *recorder) trailers(h http.Header) {
+// drain waits until the first client has got what is shared, and passes on what a foreign ResponseWriter panicked with.
+func (rec *recorder) drain() {
+	p := rec.pump
+	if p == nil {
+		return
+	}
+	<-p.done
+	switch {
+	case p.failure != nil:
+		panic(p.failure)
+	case errors.Is(p.err, errLagging):
+		panic(http.ErrAbortHandler) // the client must not take a part for the whole
+	}
+	maps.Copy(rec.w.Header(), rec.tail())
+}
+
+// tail returns what the handler said after the body: fields that it announced, and those with http.TrailerPrefix.
+func (rec *recorder) tail() http.Header {
+	if rec.head["Trailer"] == nil && !hasTrailers(rec.header) {
+		return nil
+	}
+	t := make(http.Header)
 	for name := range header.List(rec.head["Trailer"]) {
 		name = http.CanonicalHeaderKey(name)
 		if lines, ok := rec.header[name]; ok {
-			h[name] = lines
+			t[name] = slices.Clone(lines)
 		}
 	}
 	for name, lines := range rec.header {
 		if strings.HasPrefix(name, http.TrailerPrefix) {
-			h[name] = lines
+			t[name] = slices.Clone(lines)
 		}
 	}
+	return t
+}
+
+func hasTrailers(h http.Header) bool {
+	for name := range h {
+		if strings.HasPrefix(name, http.TrailerPrefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// sniffBytes is what http.DetectContentType looks at.
+const sniffBytes = 512
+
+// sniff sets the Content-Type as net/http would, from the bytes that are held and those that come next.
+func (rec *recorder) sniff(next []byte) {
+	if rec.noBody || !needsType(rec.head) {
+		return
+	}
+	b := rec.heldBytes()
+	if len(b) < sniffBytes && len(next) > 0 {
+		b = append(b[:len(b):len(b)], next[:min(len(next), sniffBytes-len(b))]...)
+	}
+	if len(b) > 0 {
+		rec.head["Content-Type"] = []string{http.DetectContentType(b)}
+	}
+}
+
+func needsType(h http.Header) bool {
+	_, typed := h["Content-Type"]
+	return !typed && h.Get("Content-Encoding") == "" && h["Transfer-Encoding"] == nil
 }
 
 func notModified(h http.Header, q *query) bool {

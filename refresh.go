@@ -23,11 +23,10 @@ type retryState struct {
 
 // refresh begins a background refresh of what was found, unless one is under way, too many are, or the last ones failed.
 func (q *query) refresh(next http.Handler, found *found) {
-	e, rt := q.rt.cache.engine, q.rt
+	e := q.rt.cache.engine
 	if q.r.Method != http.MethodGet && q.r.Method != http.MethodHead {
 		return // its body is gone; the entry is refreshed once it may no longer be served
 	}
-	base := string(q.key)
 	if s, ok := e.retries.get(q.key, q.now); ok && q.now.Before(s.next) {
 		return
 	}
@@ -39,24 +38,16 @@ func (q *query) refresh(next http.Handler, found *found) {
 		e.refreshing.Add(-1)
 		return
 	}
-	key := base
+	key := q.baseKey()
 	if found.names != nil {
 		key = string(appendVariant(nil, q.key, found.names, q.r))
 	}
-	epoch := e.fills.Epoch(q.key)
-	f, led := e.fills.Join(base, key, epoch,
+	f, led := e.fills.Join(q.baseKey(), key, e.fills.Epoch(q.key),
 		func(*fill) bool { return true }, // whoever runs, refreshes
 		func() *fill {
-			f := q.newFill(next, found)
-			f.key, f.stripped, f.head = key, true, false
-			f.why, f.stale = ReasonExpired, found.entry
-			f.q, f.background = nil, true
-			ctx := context.Context(detached{Context: e.ctx, request: q.r.Context()})
-			if rt.detach != nil {
-				ctx = rt.detach(q.r.Context(), ctx)
-			}
-			f.req = withoutCredentials(q.forwarded(true), ctx, rt)
-			f.open(ctx)
+			f := q.prepare(next, found)
+			f.key, f.stripped, f.background = key, true, true
+			f.head, f.identified, f.why = false, "", ReasonExpired
 			return f
 		})
 	if !led {
@@ -64,18 +55,37 @@ func (q *query) refresh(next http.Handler, found *found) {
 		e.work.Done()
 		return
 	}
-	go func() { // ends with the handler, whose context ends at FillTimeout or with the cache
+	f.open(detached{Context: e.ctx, request: q.r.Context()})
+	detached := f.detach(q) // here, for what the request's context holds may be reused once it is answered
+	go func() {             // ends with the handler, whose context ends at FillTimeout or with the cache
 		defer e.work.Done()
 		defer e.refreshing.Add(-1)
+		defer f.refreshed() // also after runtime.Goexit
 		stop := context.AfterFunc(e.ctx, func() { f.cancel(context.Cause(e.ctx)) })
 		defer stop()
+		if !detached {
+			f.next = aborted // whoever follows takes over
+		}
 		f.run(nil, f.req)
-		f.refreshed()
 	}()
 }
 
+var aborted http.HandlerFunc = func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
+
+// detach makes the request of a background refresh. It reports whether the route's Detach did its part.
+func (f *fill) detach(q *query) (ok bool) {
+	f.req = withoutCredentials(f.ctx, q.forwarded(true), f.rt)
+	if f.rt.detach == nil {
+		return true
+	}
+	defer f.recovered("Detach", &ok)
+	ctx := f.rt.detach(q.r.Context(), detached{Context: f.engine.ctx, request: q.r.Context()})
+	f.open(ctx)
+	return true
+}
+
 // withoutCredentials returns a deep copy of r that belongs to no client.
-func withoutCredentials(r *http.Request, ctx context.Context, rt *Route) *http.Request {
+func withoutCredentials(ctx context.Context, r *http.Request, rt *Route) *http.Request {
 	r = r.Clone(ctx)
 	r.Method = http.MethodGet
 	r.Body = http.NoBody
@@ -95,16 +105,14 @@ func withoutCredentials(r *http.Request, ctx context.Context, rt *Route) *http.R
 // refreshed takes note of how a background refresh ended.
 func (f *fill) refreshed() {
 	e := f.engine
-	f.mu.Lock()
-	reason := f.reason
-	f.mu.Unlock()
-	if reason == "" {
-		e.retries.forget(f.base)
-	} else {
+	reason := f.verdict()
+	if reason != "" {
 		now := time.Now()
 		s, _ := e.retries.get([]byte(f.base), now)
 		wait := min(retryFirst<<min(s.failures, 10), retryMost)
 		e.retries.put(f.base, retryState{s.failures + 1, now.Add(wait)}, now.Add(wait+retryMost))
 	}
-	e.report(f.ctx, Event{Outcome: Refreshed, Reason: reason, Method: http.MethodGet, Key: f.base, Status: f.recorder.status, Start: f.began})
+	e.report(context.WithoutCancel(f.ctx), Event{
+		Outcome: Refreshed, Reason: reason, Method: http.MethodGet, Key: f.base, Status: f.recorder.status, Start: f.began,
+	})
 }
