@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -178,6 +179,40 @@ func TestFaults(t *testing.T) {
 			t.Logf("%d of %d calls failed, recovered within %v", failed, all, recovers(t, s))
 		})
 	}
+}
+
+// However many calls are under way when the server falls silent, each returns by its deadline. The client alone makes
+// them wait until it gives the connection up.
+func TestManyCallsUnderWay(t *testing.T) {
+	server := realserver.NewRedis(t)
+	s := open(t, redisstore.Config{URL: "redis://" + server.Addr()})
+	recovers(t, s)
+	storm(t, s, 100*time.Millisecond) // calls have met on every connection
+	server.Pause(t)
+	for _, name := range []string{"Set", "GetMarked", "GetMulti"} {
+		call := calls(t, s)[name]
+		var wg sync.WaitGroup
+		var slowest atomic.Int64
+		for range 4000 {
+			wg.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), budget)
+				defer cancel()
+				began := time.Now()
+				if err := call(ctx); err == nil {
+					t.Errorf("%s succeeded without a server", name)
+				}
+				if took := int64(time.Since(began)); took > slowest.Load() {
+					slowest.Store(took)
+				}
+			})
+		}
+		wg.Wait()
+		if took := time.Duration(slowest.Load()); took > budget+2*slack {
+			t.Errorf("the slowest of 4000 calls of %s took %v of %v", name, took, budget)
+		}
+	}
+	server.Continue(t)
+	recovers(t, s)
 }
 
 // A store may be made, and fail, before there is a server.

@@ -23,6 +23,7 @@ type lane struct {
 	owner *connection
 	addr  string // of the server, if a Sentinel may name another
 	run   string // of the server; "" if it does not matter
+	gate  *gate
 
 	// incarnation is that of the marks which were found to belong to run, or made for it.
 	incarnation atomic.Uint64
@@ -44,7 +45,7 @@ func (s *Store) openLane() (*lane, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &lane{owner: c, addr: c.master()}
+	l := &lane{owner: c, addr: c.master(), gate: newGate()}
 	l.checked.Store(time.Now().UnixNano())
 	l.DedicatedClient, _ = c.Dedicate()
 	if err := l.identify(ctx, s); err != nil {

@@ -178,12 +178,15 @@ func (s *Store) setGuarded(ctx context.Context, lockKey, valueKey string, args [
 	}
 	args[0] = strconv.FormatInt(by, 10)
 	set, err := s.runScript(ctx, "set locked", s.scripts.setGuarded, []string{valueKey}, args...)
-	if err != nil {
+	if _, answered := rueidis.IsRedisErr(err); err != nil && !answered {
 		return false, err // the write may still be under way: the guard stays
 	}
 	if c, err := s.client.get(ctx); err == nil {
 		// If this fails, the guard ends by itself.
 		_ = c.Do(ctx, c.B().Hdel().Key(lockKey).Field(guard).Build()).Error()
+	}
+	if err != nil {
+		return false, err
 	}
 	if set == 0 {
 		return false, fail("set locked", errors.New("the value's node was reached too late, or its clock is ahead"))
@@ -197,7 +200,7 @@ func (s *Store) runScript(ctx context.Context, operation string, script *rueidis
 	if err != nil {
 		return 0, fail(operation, err)
 	}
-	n, err := script.Exec(ctx, c.Client, keys, args).AsInt64()
+	n, err := script.Exec(ctx, c, keys, args).AsInt64()
 	if err != nil {
 		return 0, fail(operation, err)
 	}

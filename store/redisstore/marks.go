@@ -87,7 +87,7 @@ func (s *Store) Raise(ctx context.Context, names ...string) (uint64, error) {
 	if err != nil {
 		return 0, fail("raise", err)
 	}
-	return uint64(number), nil
+	return uint64(number), nil //nolint:gosec // positive
 }
 
 // GetMarked implements [store.Sequencer]: one round trip on one connection. In a Cluster, where the value and the marks

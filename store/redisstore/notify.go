@@ -183,7 +183,7 @@ func (s *Store) track(ctx context.Context, conn rueidis.DedicatedClient) error {
 	// In RESP2 a server accepts tracking and then announces nothing. Redis 6.0 does not tell the protocol.
 	hello, err := replies[2].AsMap()
 	if err != nil {
-		return nil //nolint:nilerr // if the connection broke, end tells
+		return nil // if the connection broke, SetOnInvalidations tells
 	}
 	version := hello["proto"]
 	if n, err := version.AsInt64(); err == nil && n < 3 {

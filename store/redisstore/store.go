@@ -38,6 +38,11 @@ type Store struct {
 type connection struct {
 	rueidis.Client
 	cluster bool
+	gate    *gate
+}
+
+func newConnection(c rueidis.Client) *connection {
+	return &connection{Client: c, cluster: c.Mode() == rueidis.ClientModeCluster, gate: newGate()}
 }
 
 const (
@@ -53,7 +58,7 @@ func newStore(cfg Config, options rueidis.ClientOption) *Store {
 	s := &Store{keys: newLayout(cfg.Prefix), durable: cfg.Durable, scripts: newLeaseScripts()}
 	if cfg.Client != nil {
 		s.client.release = func(*connection) {} // the caller's
-		s.client.current.Store(&connection{cfg.Client, cfg.Client.Mode() == rueidis.ClientModeCluster})
+		s.client.current.Store(newConnection(cfg.Client))
 	} else {
 		s.client.release = func(c *connection) { c.Close() }
 		s.client.open = func() (*connection, error) {
@@ -61,7 +66,7 @@ func newStore(cfg Config, options rueidis.ClientOption) *Store {
 			if err != nil {
 				return nil, err
 			}
-			return &connection{c, c.Mode() == rueidis.ClientModeCluster}, nil
+			return newConnection(c), nil
 		}
 	}
 	n := 1
@@ -111,7 +116,7 @@ func (s *Store) Set(ctx context.Context, key string, value []byte, ttl time.Dura
 		return fail("set", err)
 	}
 	set := c.B().Set().Key(s.keys.valueKey(key)).Value(rueidis.BinaryString(value))
-	command := rueidis.Completed{}
+	var command rueidis.Completed
 	if ttl == store.Forever {
 		command = set.Build()
 	} else {
@@ -200,7 +205,7 @@ func (s *Store) GetMulti(ctx context.Context, keys []string) ([][]byte, error) {
 		for i, key := range batch {
 			valueKeys[i] = s.keys.valueKey(key)
 		}
-		found, err := rueidis.MGet(c.Client, ctx, valueKeys)
+		found, err := c.mget(ctx, valueKeys)
 		if err != nil {
 			return nil, fail("get multi", err)
 		}
@@ -214,6 +219,21 @@ func (s *Store) GetMulti(ctx context.Context, keys []string) ([][]byte, error) {
 		}
 	}
 	return values, nil
+}
+
+// mget asks each node once.
+func (c *connection) mget(ctx context.Context, keys []string) (map[string]rueidis.RedisMessage, error) {
+	p, err := c.gate.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	found, err := rueidis.MGet(c.Client, ctx, keys)
+	if _, answered := rueidis.IsRedisErr(err); answered {
+		c.gate.leave(p, nil)
+	} else {
+		c.gate.leave(p, err)
+	}
+	return found, err
 }
 
 // bytesOf returns the value in a reply to GET.

@@ -1,6 +1,7 @@
 package redisstore_test
 
 import (
+	"runtime"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -79,8 +80,16 @@ func TestSuite(t *testing.T) {
 
 func TestSuiteCluster(t *testing.T) {
 	addrs := realserver.RedisCluster(t)
-	suite(t, func(prefix string) redisstore.Config {
-		return redisstore.Config{URL: "redis://" + addrs[0] + "?addr=" + addrs[1] + "&addr=" + addrs[2], Prefix: prefix}
+	t.Run("URL", func(t *testing.T) {
+		suite(t, func(prefix string) redisstore.Config {
+			return redisstore.Config{URL: "redis://" + addrs[0] + "?addr=" + addrs[1] + "&addr=" + addrs[2], Prefix: prefix}
+		})
+	})
+	t.Run("Client", func(t *testing.T) {
+		c := client(t, rueidis.ClientOption{InitAddress: addrs})
+		suite(t, func(prefix string) redisstore.Config {
+			return redisstore.Config{Client: c, Prefix: prefix}
+		})
 	})
 }
 
@@ -89,7 +98,7 @@ func TestSuiteCluster(t *testing.T) {
 func TestGuardedLease(t *testing.T) {
 	addr, prefix := realserver.Redis(t), newPrefix(t)
 	s := open(t, redisstore.Config{URL: "redis://" + addr, Prefix: prefix})
-	fence, ok, err := s.Lock(t.Context(), "name", time.Hour)
+	fence, ok, err := s.Lock(t.Context(), "name", store.Forever)
 	if err != nil || !ok {
 		t.Fatalf("Lock = %v, %v", ok, err)
 	}
@@ -108,4 +117,24 @@ func TestGuardedLease(t *testing.T) {
 		}
 		return ok && next > fence
 	})
+}
+
+// What Close leaves behind is nothing.
+func TestCloseEndsGoroutines(t *testing.T) {
+	addr := realserver.Redis(t)
+	before := runtime.NumGoroutine()
+	for range 3 {
+		s, err := redisstore.New(redisstore.Config{URL: "redis://" + addr, Prefix: newPrefix(t)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 20 {
+			marks(t, s)
+		}
+		set(t, s, "key", time.Hour)
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	soon(t, "the goroutines end", func() bool { return runtime.NumGoroutine() <= before })
 }
