@@ -135,9 +135,6 @@ func (f *fill) commit(rec *recorder, body []byte) {
 	if f.verdict() != "" {
 		return
 	}
-	if rec.head["Etag"] == nil && rec.status == http.StatusOK && !f.rt.noETag {
-		rec.head["Etag"] = []string{entityTag(body)}
-	}
 	if spare := cap(body) - len(body); spare > len(body)/8 {
 		body = slices.Clone(body) // a store counts what it can see
 	}

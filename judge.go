@@ -197,6 +197,9 @@ func (f *fill) entryOf(rec *recorder, body []byte) *entry {
 		cc.PrivateFields = nil
 	}
 	rfc9111.Clean(h, cc)
+	if f.verdict() == "" && h["Etag"] == nil && rec.status == http.StatusOK && !rt.noETag {
+		h["Etag"] = []string{entityTag(body)} // for what has left without one; the fields that did so are not touched
+	}
 	now := time.Now()
 	if h["Date"] == nil {
 		h["Date"] = []string{now.UTC().Format(http.TimeFormat)}

@@ -234,7 +234,7 @@ func requestPath(r *http.Request) (line, changed string) {
 	if i := strings.IndexByte(line, '?'); i >= 0 {
 		line = line[:i]
 	}
-	if r.URL.RawPath == "" && r.URL.Path == line {
+	if r.URL.RawPath == line || r.URL.RawPath == "" && r.URL.Path == line {
 		return line, ""
 	}
 	if now := r.URL.EscapedPath(); now != line {
