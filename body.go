@@ -189,6 +189,7 @@ type pump struct {
 func (f *fill) startPump(rec *recorder) *pump {
 	p := &pump{done: make(chan struct{})}
 	rd := &reader{}
+	rec.setHead(nil)
 	f.mu.Lock()
 	f.readers = append(f.readers, rd)
 	f.mu.Unlock()
@@ -196,7 +197,7 @@ func (f *fill) startPump(rec *recorder) *pump {
 		defer close(p.done)
 		defer f.leave(rd)
 		defer func() { p.failure = recover() }()
-		rec.sendHead(nil)
+		rec.w.WriteHeader(rec.status)
 		p.err = f.copyTo(f.client, rec.w, rd)
 	}()
 	return p
