@@ -3,7 +3,7 @@ package redisstore
 import (
 	"context"
 	"errors"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -17,12 +17,13 @@ import (
 // Were all places held by calls that were given up, none could show that the server is back. So one more is let through
 // at a time.
 type gate struct {
-	places chan struct{} // one in it for each place that is held
-	probe  chan struct{} // has room for one
+	held    atomic.Int64  // places, by calls under way and calls given up
+	givenUp atomic.Uint64 // calls so far
+	settled atomic.Uint64 // the first of them, whose places have been taken back
 
-	mu      sync.Mutex
-	givenUp uint64 // calls given up so far
-	settled uint64 // the first of them, whose places have been taken back
+	waiting atomic.Int64
+	room    chan struct{} // has room for one: a hint to one who waits that there may be a place
+	probe   chan struct{} // has room for one
 }
 
 const (
@@ -39,7 +40,7 @@ type pass struct {
 }
 
 func newGate() *gate {
-	return &gate{places: make(chan struct{}, gateSize), probe: make(chan struct{}, 1)}
+	return &gate{room: make(chan struct{}, 1), probe: make(chan struct{}, 1)}
 }
 
 // enter waits for a place as long as ctx allows.
@@ -47,52 +48,82 @@ func (g *gate) enter(ctx context.Context) (p pass, err error) {
 	if err := ctx.Err(); err != nil {
 		return p, err
 	}
-	select {
-	case g.places <- struct{}{}:
-	default:
-		select {
-		case g.places <- struct{}{}:
-		case g.probe <- struct{}{}:
-			p.probe = true
-		case <-ctx.Done():
-			return p, ctx.Err()
+	if !g.take() {
+		if p.probe, err = g.wait(ctx); err != nil {
+			return p, err
 		}
 	}
-	g.mu.Lock()
-	p.before = g.givenUp
-	g.mu.Unlock()
+	p.before = g.givenUp.Load()
 	return p, nil
+}
+
+// take takes a place if there is one.
+func (g *gate) take() bool {
+	for {
+		n := g.held.Load()
+		if n >= gateSize {
+			return false
+		}
+		if g.held.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+// wait takes a place or the probe, as soon as there is one.
+func (g *gate) wait(ctx context.Context) (probe bool, err error) {
+	// Whoever gives a place back after this sees that somebody waits.
+	g.waiting.Add(1)
+	defer g.waiting.Add(-1)
+	for !g.take() {
+		select {
+		case <-g.room:
+		case g.probe <- struct{}{}:
+			return true, nil
+		case <-ctx.Done():
+			return false, ctx.Err()
+		}
+	}
+	g.hint() // there may be more
+	return false, nil
+}
+
+// giveBack frees n places.
+func (g *gate) giveBack(n int64) {
+	g.held.Add(-n)
+	g.hint()
+}
+
+func (g *gate) hint() {
+	if g.waiting.Load() == 0 {
+		return
+	}
+	select {
+	case g.room <- struct{}{}:
+	default:
+	}
 }
 
 // leave ends a call, which returned an error other than the server's, or nil.
 func (g *gate) leave(p pass, err error) {
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
-		if p.probe {
-			time.AfterFunc(probePause, func() { <-g.probe })
-			return
-		}
-		g.mu.Lock()
-		g.givenUp++
-		g.mu.Unlock()
-		return
-	}
-	if p.probe {
+	given := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+	switch {
+	case p.probe && given:
+		time.AfterFunc(probePause, func() { <-g.probe })
+	case p.probe:
 		<-g.probe
-	} else {
-		<-g.places
+	case given:
+		g.givenUp.Add(1)
+	default:
+		g.giveBack(1)
 	}
 	if err != nil {
-		return // the connection broke, which says nothing of others
+		return // a connection that broke says nothing of others
 	}
-	g.mu.Lock()
-	back := uint64(0)
-	if p.before > g.settled {
-		back = p.before - g.settled
-		g.settled = p.before
-	}
-	g.mu.Unlock()
-	for range back {
-		<-g.places
+	for settled := g.settled.Load(); settled < p.before; settled = g.settled.Load() {
+		if g.settled.CompareAndSwap(settled, p.before) {
+			g.giveBack(int64(p.before - settled)) //nolint:gosec // at most gateSize
+		}
 	}
 }
 
