@@ -18,7 +18,7 @@ type Config struct {
 
 	// Client is a client that the caller opened and closes, after the store. Besides its ordinary connections the
 	// store uses up to four of its dedicated ones, and one for each master while Notify runs. It should have
-	// DisableRetry set, and must not send reads to replicas.
+	// DisableRetry set, leave RingScaleEachConn as it is or raise it, and must not send reads to replicas.
 	Client rueidis.Client
 
 	// URL is of the form redis://user:password@host:6379/0, with rediss, valkey or valkeys for redis, or

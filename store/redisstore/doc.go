@@ -11,9 +11,10 @@
 //
 // # Connections
 //
-// New does not connect; the first call does, and calls fail while no server answers. No call outlives the deadline of
-// its context, and none is tried again behind the caller's back, except once on a fresh connection after an idle one
-// turned out to be dead.
+// New does not connect; the first call does, and calls fail while no server answers. Calls return by the deadline of
+// their context, and none is tried again behind the caller's back, except once on a fresh connection after an idle one
+// turned out to be dead. On a connection that nothing else uses, a context that is cancelled before its deadline may be
+// obeyed at the deadline only.
 //
 // # Keys
 //
@@ -26,8 +27,8 @@
 //
 // A server that restarts may come back with its data as of some seconds ago, and a replica that is promoted may not
 // have seen the last writes of its master. Marks that were raised meanwhile would be gone, and what they invalidated
-// would be served again. The marks therefore name the run of the server that they belong to (run_id), and every
-// connection on which they are read was asked for its server's run when it was opened. Marks of another run are given
-// up, with a new incarnation: what was stored before counts as invalidated. The same happens when the marks are
-// evicted or flushed. [Config.Durable] is for servers that do not forget.
+// would be served again. The marks therefore name the run of the server that they belong to and its replication
+// history (run_id and master_replid), and every connection on which they are read was asked for both when it was opened.
+// Marks of another run are given up, with a new incarnation: what was stored before counts as invalidated. The same
+// happens when the marks are evicted or flushed. [Config.Durable] is for servers that do not forget.
 package redisstore

@@ -22,10 +22,9 @@ type lane struct {
 	rueidis.DedicatedClient
 	owner *connection
 	addr  string // of the server, if a Sentinel may name another
-	run   string // of the server; "" if it does not matter
 	gate  *gate
 
-	// incarnation is that of the marks which were found to belong to run, or made for it.
+	// incarnation is that of the marks which were found to belong to the server's run, or made for it.
 	incarnation atomic.Uint64
 	checked     atomic.Int64 // when addr was compared with the master's last, in Unix nanoseconds
 }
@@ -48,7 +47,7 @@ func (s *Store) openLane() (*lane, error) {
 	l := &lane{owner: c, addr: c.master(), gate: newGate()}
 	l.checked.Store(time.Now().UnixNano())
 	l.DedicatedClient, _ = c.Dedicate()
-	if err := l.identify(ctx, s); err != nil {
+	if err := l.adopt(ctx, s); err != nil {
 		l.release()
 		return nil, err
 	}
@@ -71,7 +70,9 @@ func (c *connection) master() string {
 	return ""
 }
 
-func (l *lane) identify(ctx context.Context, s *Store) error {
+// adopt identifies the server and the incarnation of its marks, or begins a new one if they belong to another run or
+// are gone.
+func (l *lane) adopt(ctx context.Context, s *Store) error {
 	// The last of them has a key, which leads the connection of a Cluster's client to the node that has the marks.
 	replies := l.DoMulti(ctx,
 		l.B().Info().Section("server").Build(),
@@ -91,22 +92,20 @@ func (l *lane) identify(ctx context.Context, s *Store) error {
 	if role := infoField(replication, "role"); role == "slave" {
 		return errors.New("the server is a replica")
 	}
+	run := ""
 	if !s.durable {
-		if l.run = infoField(server, "run_id"); len(l.run) != runLength {
-			return fmt.Errorf("the server does not tell its run_id (%q): set Config.Durable if it forgets nothing", l.run)
+		// The second tells one reign of a master from another, between which it took over the data of a replica.
+		run = infoField(server, "run_id") + infoField(replication, "master_replid")
+		if len(run) != runLength {
+			return fmt.Errorf("the server does not tell its run_id and master_replid (%q): set Config.Durable if it forgets nothing", run)
 		}
 	}
-	return l.adopt(ctx, s.keys.marks)
-}
-
-// adopt finds the incarnation of the marks, or begins a new one if they belong to another run or are gone.
-func (l *lane) adopt(ctx context.Context, marks string) error {
 	fresh := make([]byte, 8)
 	for binary.BigEndian.Uint64(fresh) == 0 {
 		binary.BigEndian.PutUint64(fresh, rand.Uint64()) //nolint:gosec // unique, not secret
 	}
-	reply, err := l.Do(ctx, l.B().Eval().Script(adoptScript).Numkeys(1).Key(marks).
-		Arg(l.run, string(fresh), strconv.Itoa(runAt*8), strconv.Itoa(slotsAt*8-1), strconv.Itoa(marksSize-1)).
+	reply, err := l.Do(ctx, l.B().Eval().Script(adoptScript).Numkeys(1).Key(s.keys.marks).
+		Arg(run, string(fresh), strconv.Itoa(runAt*8), strconv.Itoa(slotsAt*8-1), strconv.Itoa(marksSize-1)).
 		Build()).AsBytes()
 	if err != nil {
 		return err
@@ -150,7 +149,7 @@ func (s *Store) onLane(ctx context.Context, f func(*lane) error) error {
 		}
 		err = f(l)
 		if errors.Is(err, errIncarnation) {
-			if err = l.adopt(ctx, s.keys.marks); err == nil {
+			if err = l.adopt(ctx, s); err == nil {
 				err = errIncarnation
 			}
 		}

@@ -13,11 +13,11 @@ import (
 )
 
 // The marks are one string of words of eight bytes, big-endian as BITFIELD writes them: the incarnation, the newest
-// number, the run of the server in five words, and the slots. One key is lost as a whole or not at all, and has its
+// number, the run of the server in ten words, and the slots. One key is lost as a whole or not at all, and has its
 // full size from the beginning, so that to raise needs no memory.
 const (
 	wordBits  = 64
-	runLength = 40 // bytes of a run_id
+	runLength = 80 // bytes of a run_id and a master_replid
 	runAt     = 2
 	slotsAt   = runAt + runLength/8
 	marksSize = (slotsAt + markSlots) * 8 // bytes

@@ -142,29 +142,73 @@ func TestIncarnationIsAgreedUpon(t *testing.T) {
 	}
 }
 
+// A master that was a replica meanwhile may have lost marks, also if no store has met the master in between.
+func TestMasterAndBackUnseen(t *testing.T) {
+	t.Parallel()
+	a, b := realserver.NewRedis(t), realserver.NewRedis(t)
+	cfg := redisstore.Config{URL: "redis://" + a.Addr()}
+	s, err := redisstore.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raise(t, s, "name")
+	follow(t, b, a)
+	before := marks(t, open(t, cfg), "name")
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	do(t, b.Addr(), "REPLICAOF", "NO", "ONE")
+	follow(t, a, b)
+	do(t, a.Addr(), "REPLICAOF", "NO", "ONE")
+	if after := marks(t, open(t, cfg), "name"); after.Incarnation == before.Incarnation {
+		t.Error("the incarnation is the same after the data of a replica were taken over; want another")
+	}
+}
+
+// A master's first replica makes the server begin another replication history. Stores that connected before and after
+// agree on one incarnation all the same.
+func TestFirstReplica(t *testing.T) {
+	t.Parallel()
+	a, b := realserver.NewRedis(t), realserver.NewRedis(t)
+	cfg := redisstore.Config{URL: "redis://" + a.Addr()}
+	early := open(t, cfg)
+	raise(t, early, "name")
+	follow(t, b, a)
+	late := open(t, cfg)
+	want := marks(t, late).Incarnation
+	for range 20 { // every connection of both
+		if x, y := marks(t, early).Incarnation, marks(t, late).Incarnation; x != want || y != want {
+			t.Fatalf("incarnations %d and %d; want %d to stay", x, y, want)
+		}
+	}
+}
+
+// follow makes replica a replica of master and waits until it has its data.
+func follow(t *testing.T, replica, master *realserver.Server) {
+	t.Helper()
+	host, port, _ := strings.Cut(master.Addr(), ":")
+	do(t, replica.Addr(), "REPLICAOF", host, port)
+	soon(t, "the replica follows", func() bool {
+		return strings.Contains(do(t, replica.Addr(), "INFO", "replication"), "master_link_status:up")
+	})
+}
+
 // A master that was a replica meanwhile has missed nothing of its own run and may have lost marks all the same.
 func TestMasterAndBack(t *testing.T) {
 	t.Parallel()
 	a, b := realserver.NewRedis(t), realserver.NewRedis(t)
-	host, port, _ := strings.Cut(b.Addr(), ":")
-	_, portA, _ := strings.Cut(a.Addr(), ":")
-	replicated := func(addr string) bool {
-		return strings.Contains(do(t, addr, "INFO", "replication"), "master_link_status:up")
-	}
 	onA := open(t, redisstore.Config{URL: "redis://" + a.Addr()})
 	onB := open(t, redisstore.Config{URL: "redis://" + b.Addr()})
 	raise(t, onA, "name")
 	first := marks(t, onA, "name")
 
-	do(t, b.Addr(), "REPLICAOF", host, portA)
-	soon(t, "b follows a", func() bool { return replicated(b.Addr()) })
+	follow(t, b, a)
 	if m, err := onB.Marks(t.Context()); err == nil {
 		t.Errorf("Marks of a replica = %+v; want an error", m)
 	}
 	do(t, b.Addr(), "REPLICAOF", "NO", "ONE")
-	do(t, a.Addr(), "REPLICAOF", host, port)
 	second := marksSoon(t, onB, "name")
-	soon(t, "a follows b", func() bool { return replicated(a.Addr()) })
+	follow(t, a, b)
 	// The connection to a has survived. What it reads now is b's.
 	if m, err := onA.Marks(t.Context()); err == nil {
 		t.Errorf("Marks of a former master = %+v; want an error", m)
@@ -183,11 +227,7 @@ func TestMasterAndBack(t *testing.T) {
 func TestSentinelFailover(t *testing.T) {
 	t.Parallel()
 	master, replica := realserver.NewRedis(t), realserver.NewRedis(t)
-	_, port, _ := strings.Cut(master.Addr(), ":")
-	do(t, replica.Addr(), "REPLICAOF", "127.0.0.1", port)
-	soon(t, "the replica follows", func() bool {
-		return strings.Contains(do(t, replica.Addr(), "INFO", "replication"), "master_link_status:up")
-	})
+	follow(t, replica, master)
 	sentinel := realserver.NewRedisSentinel(t, master)
 	soon(t, "the Sentinel knows the replica", func() bool {
 		return strings.Contains(do(t, sentinel.Addr(), "INFO", "sentinel"), "slaves=1")
