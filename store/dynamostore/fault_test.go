@@ -106,12 +106,17 @@ func TestFaults(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			works(t)
 			breaks()
+			failed, longest := 0, time.Duration(0)
 			for what, call := range operations(s) {
 				ctx, cancel := context.WithTimeout(t.Context(), deadline)
 				begin := time.Now()
 				err := call(ctx)
 				took := time.Since(begin)
+				longest = max(longest, took)
 				cancel()
+				if err != nil {
+					failed++
+				}
 				// A made-up success is one to an operation that asks for no answer.
 				if name != "nonsense" && (err == nil || errors.Is(err, store.ErrNotFound)) {
 					t.Errorf("%s = %v; want an error", what, err)
@@ -128,7 +133,10 @@ func TestFaults(t *testing.T) {
 			}
 			answer = ""
 			proxy.Heal()
+			begin := time.Now()
 			works(t)
+			t.Logf("%d of %d operations failed, after %v at most; all worked again after %v",
+				failed, len(operations(s)), longest.Round(100*time.Microsecond), time.Since(begin).Round(100*time.Microsecond))
 		})
 	}
 	t.Run("killed", func(t *testing.T) {

@@ -77,12 +77,13 @@ func TestFaults(t *testing.T) {
 			}
 			before := runtime.NumGoroutine()
 			tt.breaks(t, one, proxy)
-			failed := 0
+			failed, longest := 0, time.Duration(0)
 			for what, call := range operations(s) {
 				ctx, cancel := context.WithTimeout(t.Context(), deadline)
 				begin := time.Now()
 				err := call(ctx)
 				took := time.Since(begin)
+				longest = max(longest, took)
 				cancel()
 				if took > deadline+100*time.Millisecond {
 					t.Errorf("%s took %v; want at most %v", what, took, deadline)
@@ -102,11 +103,14 @@ func TestFaults(t *testing.T) {
 				tt.heals(t, one, proxy)
 			}
 			proxy.Heal()
+			begin := time.Now()
 			for what, call := range operations(s) {
 				if err := call(t.Context()); err != nil && !errors.Is(err, store.ErrNotFound) {
 					t.Errorf("%s = %v after recovery; want nil", what, err)
 				}
 			}
+			t.Logf("%d of %d operations failed, after %v at most; all worked again after %v",
+				failed, len(operations(s)), longest.Round(100*time.Microsecond), time.Since(begin).Round(100*time.Microsecond))
 			for until := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > before+4; {
 				if time.Now().After(until) {
 					t.Fatalf("%d goroutines; %d before", runtime.NumGoroutine(), before)

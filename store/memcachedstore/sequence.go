@@ -68,8 +68,9 @@ func (s *Store) counterKey(life uint64) string {
 
 func (s *Store) slotKeys(life uint64, names []string) []string {
 	keys := make([]string, len(names))
+	key := append([]byte(s.counterKey(life)), '.')
 	for i, name := range names {
-		keys[i] = s.counterKey(life) + "." + strconv.FormatUint(hash(name)%slots, 10)
+		keys[i] = string(strconv.AppendUint(key, hash(name)%slots, 10))
 	}
 	return keys
 }

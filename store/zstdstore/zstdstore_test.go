@@ -39,6 +39,7 @@ func compress(t testing.TB, inner store.Store, cfg zstdstore.Config) store.Store
 func TestConformance(t *testing.T) {
 	for name, cfg := range map[string]zstdstore.Config{"defaults": {}, "everything": {MinBytes: 1}, "nothing": {MinBytes: 1 << 30}} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			storetest.Run(t, storetest.Config{Open: func(t *testing.T) store.Store { return compress(t, files(t), cfg) }})
 		})
 	}
