@@ -30,6 +30,7 @@ type backend struct {
 	notify  store.Notifier
 	sizer   store.Sizer
 
+	wakeups wakeups
 	breaker *gobreaker.CircuitBreaker[struct{}] // nil for a local store
 	probing atomic.Bool
 	logged  atomic.Int64 // when, in Unix nanoseconds

@@ -222,6 +222,7 @@ func (f *fill) store(e *entry) {
 	go func() { // ends with the store's deadline
 		defer f.engine.work.Done()
 		defer f.endFlight()
+		defer f.lease.release()
 		ctx, cancel := b.writeContext()
 		defer cancel()
 		f.keep(ctx, e, ttl)
@@ -230,7 +231,7 @@ func (f *fill) store(e *entry) {
 
 func (f *fill) keep(ctx context.Context, e *entry, ttl time.Duration) {
 	b := &f.engine.store
-	why, err := b.keep(ctx, e, e, e.bytes(), ttl)
+	why, err := b.keepUnder(ctx, f.lease, e, ttl)
 	if why == "" && f.variant != "" {
 		err = f.engine.keepIndex(ctx, f, e, ttl)
 	}

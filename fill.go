@@ -40,6 +40,8 @@ type fill struct {
 
 	number, incarnation uint64 // the store's at the look-up
 
+	lease *lease // of all processes on the store; nil if there is none
+
 	values   fillValues
 	scope    scope
 	ctx      context.Context
@@ -174,6 +176,27 @@ func (f *fill) startTimer() {
 	f.timer = time.AfterFunc(f.rt.fillTimeout, f.tooLate)
 }
 
+// adopt ends a fill whose handler need not run: another process has stored the answer.
+func (f *fill) adopt(q *query) {
+	f.mu.Lock()
+	f.entry, f.phase = q.found.entry, whole
+	if q.found.names != nil {
+		f.selecting, f.variant = q.found.names, string(q.variant)
+	}
+	f.broadcast()
+	f.mu.Unlock()
+	f.cancel(nil)
+	f.scope.close()
+	f.endFlight()
+}
+
+// renumber makes the latest look-up the one that the fill follows.
+func (f *fill) renumber(found *found) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.number, f.incarnation = found.number, found.incarnation
+}
+
 // shown returns the request that the handler gets.
 func (f *fill) shown() *http.Request { return f.q.forwarded(f.stripped) }
 
@@ -242,6 +265,24 @@ func (f *fill) close() {
 	if !f.writing {
 		f.endFlight()
 	}
+	f.dropLease()
+}
+
+// dropLease lets other processes run, which need not wait for an answer that is not stored.
+func (f *fill) dropLease() {
+	l := f.lease
+	if l == nil || f.writing {
+		return
+	}
+	f.lease = nil
+	if !f.engine.begin() {
+		l.stop() // it ends by itself
+		return
+	}
+	go func() { // ends with the store's deadline
+		defer f.engine.work.Done()
+		l.dismiss(f.key)
+	}()
 }
 
 // land says that the handler is done. It reports whether FillTimeout was faster.
@@ -307,6 +348,7 @@ func (f *fill) goAlone() {
 	f.broadcast()
 	f.mu.Unlock()
 	f.endFlight()
+	f.dropLease()
 	if f.writes {
 		return // its context is the client's already
 	}

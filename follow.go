@@ -10,12 +10,9 @@ import (
 // was begun before.
 func (f *fill) admit(q *query, found *found) (ok, crowded bool) {
 	q.number = found.number
-	if f.incarnation != found.incarnation || f.engine.store.raisedSince(q, found, f.number) {
-		return false, false
-	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.offers(q) {
+	if f.incarnation != found.incarnation || f.engine.store.raisedSince(q, found, f.number) || !f.offers(q) {
 		return false, false
 	}
 	if f.waiting+len(f.readers) >= f.engine.config.Limits.Followers {

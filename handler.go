@@ -215,6 +215,13 @@ func (q *query) fillKey() (key string, joint bool) {
 
 // lead runs the handler.
 func (q *query) lead(w http.ResponseWriter, f *fill) {
+	if f.key != "" && !q.head && !q.directives && q.awaitLease(f) {
+		f.adopt(q)
+		q.now = time.Now()
+		q.serveStored(w, q.found.entry, Hit)
+		q.observe(Hit, "", q.found.entry, nil)
+		return
+	}
 	defer q.observeFill(f) // also after a panic
 	f.run(w, f.shown())
 }
@@ -270,4 +277,27 @@ func (q *query) bypass(w http.ResponseWriter, next http.Handler, why Reason) {
 func (q *query) withScope() *http.Request {
 	ctx := q.r.Context()
 	return q.r.WithContext(context.WithValue(ctx, scopeKey{}, &scope{cache: q.rt.cache, outer: scopeOf(ctx)}))
+}
+
+// awaitLease waits until this process may run the handler, or another one has stored the answer: then it is found.
+func (q *query) awaitLease(f *fill) (found bool) {
+	b := &f.engine.store
+	if b.local != nil || b.locker == nil {
+		return false
+	}
+	ctx := f.ctx
+	if d := q.rt.fillTimeout; d != Forever {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, d)
+		defer cancel()
+	}
+	f.lease, found = b.acquire(ctx, f.key, func() bool {
+		q.now = time.Now()
+		q.found = b.find(q)
+		f.renumber(&q.found)
+		e := q.found.entry
+		return e != nil && !q.found.soft && e.Flags&wire.NoCache == 0 && q.now.UnixNano() < e.Expires &&
+			(q.identified == "" || q.mayHave(e))
+	})
+	return found
 }

@@ -34,7 +34,11 @@ func (f *fill) judge(status int, h http.Header, length int64, s said) (j judgeme
 	rt := f.rt
 	j.resp = rfc9111.Parse(status, h, targeted)
 	resp := &j.resp
-	if f.head || f.writes {
+	if f.writes {
+		j.reason = ReasonMethod
+		return j
+	}
+	if f.head {
 		j.reason = ReasonHead
 		why := resp.Storable(f.rfcRequest(), f.rules())
 		j.shareable = f.head && (why == "" || why == rfc9111.NoFreshness) && !s.noStore && !eventStream(h)
