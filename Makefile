@@ -1,5 +1,5 @@
 # Every module of the repository, once. `./...` does not descend into other modules, so that all targets are made of this.
-MODULES := . bench cmd/reprise store/dynamostore store/memcachedstore store/redisstore store/zstdstore
+MODULES := . bench cmd/reprise e2e store/dynamostore store/memcachedstore store/redisstore store/zstdstore
 
 PACKAGES      := $(patsubst ././%,./%,$(MODULES:%=./%/...))
 GOLANGCI_LINT := bin/golangci-lint

@@ -283,11 +283,14 @@ func (b *backend) read(ctx context.Context, key string, ns names) ([]byte, marke
 	return nil, f
 }
 
-// decode makes rec f's entry, if it is sound and usable.
+// decode makes rec f's entry, if it is sound and usable. A store may keep a record for longer than it was told.
 func (b *backend) decode(ctx context.Context, rec []byte, key string, kind wire.Kind, ns names, f *marked) {
 	e := new(entry)
 	if err := e.Decode(rec, kind, key); err != nil {
 		f.why, f.err = ReasonRecordBad, fmt.Errorf("reprise: what is stored at %s: %w", key, err)
+		return
+	}
+	if e.remaining(time.Now()) <= 0 {
 		return
 	}
 	usable, soft := b.usable(ctx, e, *f, ns)
