@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -27,8 +28,9 @@ type Config struct {
 	// write_timeout (2s), skip_verify, protocol and client_name. The store opens the client and closes it.
 	URL string
 
-	// Options is for what a URL cannot say, such as client certificates; it counts when it has an InitAddress. The
-	// store opens the client, with DisableRetry and DisableCache set, and closes it.
+	// Options is for what a URL cannot say, such as client certificates. InitAddress is required, ReplicaOnly and
+	// SendToReplicas are refused; Dialer.Timeout is 1s unless set, ConnWriteTimeout 2s. The store opens the client,
+	// with DisableRetry and DisableCache set, and closes it.
 	Options rueidis.ClientOption
 
 	// Prefix begins every key of the store on the server, and is what keeps stores apart that share one; "" is
@@ -76,8 +78,9 @@ func New(cfg Config) (*Store, error) {
 			errs = append(errs, err)
 		}
 	}
-	if len(cfg.Options.InitAddress) > 0 {
-		named = append(named, "Options.InitAddress")
+	if !reflect.ValueOf(cfg.Options).IsZero() {
+		named = append(named, "Options")
+		errs = append(errs, checkOptions(cfg.Options)...)
 	}
 	switch len(named) {
 	case 0:
@@ -90,6 +93,17 @@ func New(cfg Config) (*Store, error) {
 		return nil, errors.Join(errs...)
 	}
 	return newStore(cfg, withDefaults(options)), nil
+}
+
+func checkOptions(o rueidis.ClientOption) []error {
+	var errs []error
+	if len(o.InitAddress) == 0 {
+		errs = append(errs, errors.New("redisstore: Options.InitAddress is empty: name at least one host:port"))
+	}
+	if o.ReplicaOnly || o.SendToReplicas != nil {
+		errs = append(errs, errors.New("redisstore: Options.ReplicaOnly or SendToReplicas is set: a replica does not know the last invalidations; leave both unset"))
+	}
+	return errs
 }
 
 func checkPrefix(prefix string) error {

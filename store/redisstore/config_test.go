@@ -28,6 +28,8 @@ func TestNewReportsEveryMistake(t *testing.T) {
 
 		{"zero", redisstore.Config{}, []string{"names no server", "set URL"}},
 		{"two_servers", redisstore.Config{URL: "redis://h", Options: nobody}, []string{"more than once", "URL, Options"}},
+		{"url_and_option", redisstore.Config{URL: "redis://h", Options: rueidis.ClientOption{ClientName: "n"}}, []string{"more than once", "Options.InitAddress"}},
+		{"replicas", redisstore.Config{Options: rueidis.ClientOption{InitAddress: nobody.InitAddress, ReplicaOnly: true}}, []string{"ReplicaOnly"}},
 		{"scheme", redisstore.Config{URL: "http://h"}, []string{`"http://h"`, "scheme", "redis://user"}},
 		{"database", redisstore.Config{URL: "redis://h/x"}, []string{"database number"}},
 		{"parameter", redisstore.Config{URL: "redis://h?max_retries=3&Db=1"}, []string{`"max_retries"`, `"Db"`, "master_set"}},

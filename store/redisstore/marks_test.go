@@ -187,6 +187,7 @@ func TestFirstReplica(t *testing.T) {
 func follow(t *testing.T, replica, master *realserver.Server) {
 	t.Helper()
 	host, port, _ := strings.Cut(master.Addr(), ":")
+	do(t, master.Addr(), "CONFIG", "SET", "repl-diskless-sync-delay", "0") // no wait for further replicas
 	do(t, replica.Addr(), "REPLICAOF", host, port)
 	soon(t, "the replica follows", func() bool {
 		return strings.Contains(do(t, replica.Addr(), "INFO", "replication"), "master_link_status:up")

@@ -51,6 +51,7 @@ func client(t testing.TB, o rueidis.ClientOption) rueidis.Client {
 
 // suite runs the conformance suite on stores that configure makes.
 func suite(t *testing.T, configure func(prefix string) redisstore.Config) {
+	t.Parallel()
 	prefixOf := make(map[store.Store]string)
 	opened := func(t *testing.T, prefix string) store.Store {
 		s := open(t, configure(prefix))
