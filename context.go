@@ -2,6 +2,7 @@ package reprise
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 )
@@ -51,8 +52,14 @@ func AddTags(ctx context.Context, tags ...string) {
 func (s *scope) addTags(tags []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.open && len(s.said.tags) <= maxTags { // one too many is enough to know
-		s.said.tags = append(s.said.tags, tags...)
+	if !s.open {
+		return
+	}
+	for _, t := range tags {
+		// A page that calls one function a hundred times has its tags once. One too many is enough to know.
+		if len(s.said.tags) <= maxTags && !slices.Contains(s.said.tags, t) {
+			s.said.tags = append(s.said.tags, t)
+		}
 	}
 }
 
@@ -69,10 +76,22 @@ func SetTTL(ctx context.Context, d time.Duration) {
 // NoStore keeps the answer that is being made out of the store. It does nothing outside a wrapped handler or loader.
 func NoStore(ctx context.Context) {
 	if s := scopeOf(ctx); s != nil {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.said.noStore = true
+		s.keepOut()
 	}
+}
+
+// isOpen reports whether an answer is being made.
+func (s *scope) isOpen() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.open
+}
+
+// keepOut keeps the answer that is being made out of the store.
+func (s *scope) keepOut() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.said.noStore = true
 }
 
 // sofar returns what was said until now.

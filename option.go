@@ -86,18 +86,6 @@ type routeSettings struct {
 	standard    bool
 }
 
-type funcSettings struct {
-	policySettings
-
-	keyBy      any // func(*KeyBuilder, K)
-	codec      Codec
-	errorTTL   time.Duration
-	skipValue  any // func(V) bool
-	cloneWith  any // func(V) V
-	loadMany   any // func(context.Context, []K) (map[K]V, error)
-	refreshers int
-}
-
 func (s *policySettings) fail(option string, value any, reason string) {
 	s.errs = append(s.errs, &ConfigError{Option: option, Value: value, Reason: reason})
 }
