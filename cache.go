@@ -126,18 +126,18 @@ func New(cfg Config) (*Cache, error) {
 		s.fail("Config.Namespace", cfg.Namespace, reason)
 	}
 	if cfg.NamespacePolicy > Replace {
-		s.fail("Config.NamespacePolicy", cfg.NamespacePolicy, "is neither Concat nor Replace")
+		s.fail("Config.NamespacePolicy", cfg.NamespacePolicy, "is neither Concat nor Replace; use one of them")
 	}
 	status := cfg.StatusHeader
 	setDefault(&status.Name, "X-Cache")
 	setDefault(&status.Hit, "HIT")
 	setDefault(&status.Miss, "MISS")
 	if !isToken(status.Name) {
-		s.fail("Config.StatusHeader.Name", status.Name, "is not a field name")
+		s.fail("Config.StatusHeader.Name", status.Name, `is not a field name; give one, such as "X-Cache"`)
 	}
 	for _, v := range []string{status.Hit, status.Miss} {
 		if !fieldText(v) {
-			s.fail("Config.StatusHeader", v, "is not a field value")
+			s.fail("Config.StatusHeader", v, `is not a field value; give printable ASCII, such as "HIT"`)
 		}
 	}
 	cfg.StatusHeader = status

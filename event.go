@@ -38,8 +38,8 @@ type Reason string
 const (
 	ReasonDisabled      Reason = "disabled"       // Config.Disabled, SetEnabled(false) or Off
 	ReasonMethod        Reason = "method"         // not among Methods
-	ReasonSkipped       Reason = "skipped"        // SkipIf
-	ReasonUpgrade       Reason = "upgrade"        // the request asks for another protocol
+	ReasonSkipped       Reason = "skipped"        // SkipIf, or a panic in it
+	ReasonUpgrade       Reason = "upgrade"        // the request asks for another protocol, or the answer switches to it
 	ReasonRequestBody   Reason = "request-body"   // GET or HEAD with a body, or a keyed body that is too large or broken
 	ReasonRequestTarget Reason = "request-target" // a scheme that is neither http nor https
 	ReasonNoUser        Reason = "no-user"        // PerUser named nobody
@@ -49,25 +49,23 @@ const (
 
 // Why a request was forwarded although it was looked up.
 const (
-	ReasonNotStored       Reason = "uri-miss"      // nothing is stored under its key
-	ReasonVariant         Reason = "vary-miss"     // nothing is stored for its selecting fields
-	ReasonExpired         Reason = "stale"         // what is stored is no longer fresh
-	ReasonInvalidated     Reason = "invalidated"   // what was stored was invalidated
-	ReasonRequestCC       Reason = "request"       // the request's Cache-Control wants something newer
-	ReasonAuthorization   Reason = "authorization" // identified by Authorization (RFC 9111 §3.5)
-	ReasonCookie          Reason = "cookie"        // identified by Cookie
-	ReasonClientCert      Reason = "client-certificate"
-	ReasonHead            Reason = "head"           // HEAD fills nothing
-	ReasonOnlyIfCached    Reason = "only-if-cached" // 504: the request forbids asking the handler
-	ReasonTooMany         Reason = "too-many-followers"
-	ReasonStoreFailed     Reason = "store-failed"
-	ReasonRecordBad       Reason = "bad-record" // what was stored does not decode
-	ReasonRememberedPass  Reason = "remembered" // the last answer could not be shared
-	ReasonRefreshing      Reason = "refreshing" // stale, and a refresh is under way
-	ReasonInsteadOfError  Reason = "error"      // stale, because the handler failed
-	ReasonInsteadOfLate   Reason = "timeout"    // stale, because the handler took longer than FillTimeout
-	ReasonMaxStale        Reason = "max-stale"  // stale, because the request accepts it
-	ReasonConditionalPass Reason = "conditional"
+	ReasonNotStored      Reason = "uri-miss"      // nothing is stored under its key
+	ReasonVariant        Reason = "vary-miss"     // nothing is stored for its selecting fields
+	ReasonExpired        Reason = "stale"         // what is stored is no longer fresh
+	ReasonInvalidated    Reason = "invalidated"   // what was stored was invalidated
+	ReasonRequestCC      Reason = "request"       // the request's Cache-Control wants something newer
+	ReasonAuthorization  Reason = "authorization" // identified by Authorization (RFC 9111 §3.5)
+	ReasonCookie         Reason = "cookie"        // identified by Cookie
+	ReasonClientCert     Reason = "client-certificate"
+	ReasonHead           Reason = "head"           // HEAD fills nothing
+	ReasonOnlyIfCached   Reason = "only-if-cached" // 504: the request forbids asking the handler
+	ReasonTooMany        Reason = "too-many-followers"
+	ReasonStoreFailed    Reason = "store-failed"
+	ReasonRecordBad      Reason = "bad-record" // what was stored does not decode
+	ReasonRefreshing     Reason = "refreshing" // stale, and a refresh is under way
+	ReasonInsteadOfError Reason = "error"      // stale, because the handler failed
+	ReasonInsteadOfLate  Reason = "timeout"    // stale, because the handler took longer than FillTimeout
+	ReasonMaxStale       Reason = "max-stale"  // stale, because the request accepts it
 )
 
 // Why an answer was not stored.
@@ -101,8 +99,8 @@ const (
 	ReasonLoadError         Reason = "load-error" // the loader of a function returned an error
 	ReasonCodec             Reason = "codec"      // the codec did not encode the value
 	ReasonNoCache           Reason = "no-cache"
-	ReasonHeadOnly          Reason = "head-only"
-	ReasonAbandoned         Reason = "abandoned" // the client's own deadline came first
+	ReasonConditional       Reason = "conditional" // the handler was shown a precondition or a range
+	ReasonAbandoned         Reason = "abandoned"   // the client's own deadline came first
 )
 
 // Event tells what became of one request or call. It is a value: keep it as long as you like.

@@ -133,6 +133,9 @@ func (q *query) forward(w http.ResponseWriter, next http.Handler, epoch flight.E
 		if !joint {
 			f := q.newFill(next, &q.found)
 			f.attempt = attempt
+			if q.own || q.precise {
+				f.refuse(ReasonConditional) // the handler sees the client's preconditions and range
+			}
 			q.lead(w, f)
 			return
 		}

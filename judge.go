@@ -47,12 +47,14 @@ func (f *fill) judge(status int, h http.Header, length int64, s said) (j judgeme
 	switch why := resp.Storable(f.rfcRequest(), f.rules()); why {
 	case "", rfc9111.NoFreshness:
 		j.shareable = true
-	case rfc9111.PartialContent, rfc9111.NotModifiedReply, rfc9111.NotUnderstood:
-		j.reason = Reason(why)
-		// A 206 or 304 that nobody asked for is not the answer to anybody else's request either.
-		j.shareable = why == rfc9111.NotUnderstood
+	case rfc9111.NotUnderstood:
+		j.reason = ReasonMustUnderstand // and so nobody has asked what else it says, private and Set-Cookie among it
+		return j
+	case rfc9111.Interim: // 101 is the only one that ends here
+		j.reason = ReasonUpgrade
 		return j
 	default:
+		// Nobody else's answer either: also a 206 or 304 that nobody asked for.
 		j.reason = Reason(why)
 		return j
 	}

@@ -94,7 +94,7 @@ func (b *KeyBuilder) Header(r *http.Request, names ...string) {
 func (b *KeyBuilder) Query(r *http.Request, names ...string) {
 	b.part(partQuery)
 	q := querySettings{allowSet: true, allow: names}
-	b.buf, _, _ = q.append(b.buf, r.URL.RawQuery)
+	b.buf = q.append(b.buf, r.URL.RawQuery)
 }
 
 // Default adds what the key is made of without the Key option: scheme and host, path and query.
@@ -149,7 +149,7 @@ func (b *KeyBuilder) part(marker string) {
 
 // field adds a field's name and normalised value; credentials as a digest.
 func (b *KeyBuilder) field(name string, lines []string, host string) {
-	b.buf = append(b.buf, name...)
+	b.buf = appendEscaped(b.buf, name)
 	if name == "Host" && lines == nil && host != "" {
 		lines = []string{host} // net/http keeps it apart from the other fields
 	}
@@ -201,7 +201,7 @@ func (b *KeyBuilder) defaultParts(r *http.Request) {
 	if r.URL.RawQuery != "" || len(rt.query.defaults) > 0 {
 		b.part("")
 		n := len(b.buf)
-		b.buf, _, _ = rt.query.append(b.buf, r.URL.RawQuery)
+		b.buf = rt.query.append(b.buf, r.URL.RawQuery)
 		if len(b.buf) == n {
 			b.buf = b.buf[:n-1] // nothing of the query counts
 			b.parts--
@@ -210,8 +210,9 @@ func (b *KeyBuilder) defaultParts(r *http.Request) {
 }
 
 // schemeOf returns "http" or "https", "" for anything else that Scheme says.
-func (rt *Route) schemeOf(r *http.Request) string {
+func (rt *Route) schemeOf(r *http.Request) (scheme string) {
 	if rt.scheme != nil {
+		defer func() { _ = recover() }() // a function that panics has not said which
 		switch s := rt.scheme(r); s {
 		case "http", "https":
 			return s
@@ -227,20 +228,47 @@ func (rt *Route) schemeOf(r *http.Request) string {
 
 // requestPath returns the escaped path of the request line and, where an outer handler changed it, what is there now.
 func requestPath(r *http.Request) (line, changed string) {
-	line = r.RequestURI
-	if !strings.HasPrefix(line, "/") {
-		return orSlash(r.URL.EscapedPath()), "" // absolute form, or a request that came from no connection
-	}
+	line = originForm(r.RequestURI)
 	if i := strings.IndexByte(line, '?'); i >= 0 {
 		line = line[:i]
 	}
-	if r.URL.RawPath == line || r.URL.RawPath == "" && r.URL.Path == line {
-		return line, ""
+	if !strings.HasPrefix(line, "/") {
+		return orSlash(r.URL.EscapedPath()), "" // a request that came from no connection
+	}
+	switch r.URL.RawPath {
+	case "":
+		if r.URL.Path == line {
+			return line, ""
+		}
+	case line: // net/url would escape it otherwise; an outer handler may have changed Path alone
+		if path, err := url.PathUnescape(line); err == nil && path == r.URL.Path {
+			return line, ""
+		}
 	}
 	if now := r.URL.EscapedPath(); now != line {
 		return line, orSlash(now)
 	}
 	return line, ""
+}
+
+// originForm returns a request target without scheme and authority (RFC 9112 §3.2.1): where a target in absolute form is
+// meant, net/http has the host from it already.
+func originForm(target string) string {
+	if strings.HasPrefix(target, "/") {
+		return target
+	}
+	_, rest, ok := strings.Cut(target, "://")
+	if !ok {
+		return target
+	}
+	i := strings.IndexAny(rest, "/?")
+	switch {
+	case i < 0:
+		return "/"
+	case rest[i] == '?':
+		return "/" + rest[i:]
+	}
+	return rest[i:]
 }
 
 func orSlash(path string) string {
@@ -258,7 +286,26 @@ func canonicalHost(host, scheme string) string {
 	case scheme == "https":
 		host = strings.TrimSuffix(host, ":443")
 	}
-	return strings.ToLower(host)
+	return lowerASCII(host)
+}
+
+// lowerASCII leaves alone what strings.ToLower would fold into ASCII, such as the sign for kelvin.
+func lowerASCII(s string) string {
+	isUpper := func(c byte) bool { return 'A' <= c && c <= 'Z' }
+	i := 0
+	for i < len(s) && !isUpper(s[i]) {
+		i++
+	}
+	if i == len(s) {
+		return s
+	}
+	b := []byte(s)
+	for ; i < len(b); i++ {
+		if isUpper(b[i]) {
+			b[i] += 'a' - 'A'
+		}
+	}
+	return string(b)
 }
 
 // normalPath returns an escaped path with its percent-encodings in one form, so that an invalidation of /caf%C3%A9
@@ -376,48 +423,60 @@ func (q *querySettings) counts(name string) bool {
 	return !slices.ContainsFunc(q.ignorePrefix, func(p string) bool { return strings.HasPrefix(name, p) })
 }
 
-type queryPair struct{ name, value, raw string }
+type queryPair struct{ name, value string }
 
-// append appends the normal form of a query: what counts of it, sorted by name, the order of values kept. forward is what a
-// handler may see of it, changed whether that is less than raw. A query that does not parse counts as a whole.
-func (q *querySettings) append(b []byte, raw string) (key []byte, forward string, changed bool) {
+// append appends the normal form of a query: what counts of it, sorted by name, the order of values kept. A query that does not
+// parse counts as a whole.
+func (q *querySettings) append(b []byte, raw string) []byte {
 	if q.all() && plainQuery(raw) {
-		return append(b, raw...), raw, false
+		return append(b, raw...)
 	}
-	pairs, ok := parseQuery(raw)
+	pairs, ok := q.normal(raw)
 	if !ok {
-		return appendEscaped(append(b, partRaw...), raw), raw, false
-	}
-	kept := pairs[:0]
-	for _, p := range pairs {
-		if q.counts(p.name) {
-			kept = append(kept, p)
-		}
-	}
-	if len(kept) < len(pairs) {
-		changed = true
-		raws := make([]string, len(kept))
-		for i, p := range kept {
-			raws[i] = p.raw
-		}
-		forward = strings.Join(raws, "&")
-	} else {
-		forward = raw
+		return appendEscaped(append(b, partRaw...), raw)
 	}
 	for _, d := range q.defaults {
-		if !slices.ContainsFunc(kept, func(p queryPair) bool { return p.name == d.name }) {
-			kept = append(kept, queryPair{name: d.name, value: d.value})
+		if !slices.ContainsFunc(pairs, func(p queryPair) bool { return p.name == d.name }) {
+			pairs = append(pairs, queryPair{name: d.name, value: d.value})
 		}
 	}
-	slices.SortStableFunc(kept, func(x, y queryPair) int { return strings.Compare(x.name, y.name) })
-	for i, p := range kept {
+	sortPairs(pairs)
+	return appendPairs(b, pairs)
+}
+
+// forward returns what a handler may see of a query: what is in the key, in the spelling of the key, so that no spelling
+// of one client reaches another in what the handler makes of it.
+func (q *querySettings) forward(raw string) string {
+	if q.all() && plainQuery(raw) {
+		return raw
+	}
+	pairs, ok := q.normal(raw)
+	if !ok {
+		return raw
+	}
+	sortPairs(pairs)
+	return string(appendPairs(nil, pairs))
+}
+
+// normal returns what counts of a query; ok is false where it does not parse.
+func (q *querySettings) normal(raw string) (pairs []queryPair, ok bool) {
+	pairs, ok = parseQuery(raw)
+	return slices.DeleteFunc(pairs, func(p queryPair) bool { return !q.counts(p.name) }), ok
+}
+
+func sortPairs(pairs []queryPair) {
+	slices.SortStableFunc(pairs, func(x, y queryPair) int { return strings.Compare(x.name, y.name) })
+}
+
+func appendPairs(b []byte, pairs []queryPair) []byte {
+	for i, p := range pairs {
 		if i > 0 {
 			b = append(b, '&')
 		}
 		b = append(appendQueryEscaped(b, p.name), '=')
 		b = appendQueryEscaped(b, p.value)
 	}
-	return b, forward, changed
+	return b
 }
 
 // parseQuery splits a query as net/url does; ok is false where that reports an error.
@@ -437,7 +496,7 @@ func parseQuery(raw string) (pairs []queryPair, ok bool) {
 		if err1 != nil || err2 != nil {
 			return nil, false
 		}
-		pairs = append(pairs, queryPair{name, value, part})
+		pairs = append(pairs, queryPair{name, value})
 	}
 	return pairs, true
 }

@@ -84,6 +84,7 @@ type routeSettings struct {
 	detach      func(from, to context.Context) context.Context
 	setCookie   bool
 	standard    bool
+	fallback    *ConfigError // the route's own StatusTTL or TTLFunc, as a mistake beside Standard
 }
 
 func (s *policySettings) fail(option string, value any, reason string) {
@@ -286,6 +287,7 @@ func StatusTTL(code int, d time.Duration) RouteOption {
 				s.statusTTL = make(map[int]time.Duration)
 			}
 			s.statusTTL[code] = d
+			s.fallback = &ConfigError{Option: "StatusTTL", Value: code, Reason: besideStandard}
 		}
 	})
 }
@@ -302,6 +304,7 @@ func TTLFunc(fn func(status int, h http.Header) time.Duration) RouteOption {
 			return
 		}
 		s.ttlFunc = fn
+		s.fallback = &ConfigError{Option: "TTLFunc", Reason: besideStandard}
 	})
 }
 
@@ -398,12 +401,12 @@ func IgnoreQueryParams(names ...string) RouteOption {
 }
 
 // Cookies names the cookies that the answers depend on. They are in the key (as a digest) and shown to the handler;
-// every other cookie is hidden from it. A request whose only credentials are cookies is then no longer an identified one.
+// every other cookie is hidden from it; without names all of them are. A request whose only credentials are cookies is then no longer an identified one.
 func Cookies(names ...string) RouteOption {
 	return routeOption(func(s *routeSettings) {
 		for _, n := range names {
 			if !isToken(n) {
-				s.fail("Cookies", n, "is not a cookie name")
+				s.fail("Cookies", n, "is not a cookie name; give the name alone, without value and attributes")
 				return
 			}
 			if !slices.Contains(s.cookies, n) {
@@ -506,10 +509,13 @@ func Methods(methods ...string) RouteOption {
 		for _, m := range methods {
 			switch {
 			case !isToken(m):
-				s.fail("Methods", m, "is not a method")
+				s.fail("Methods", m, `is not a method; name one, such as "POST"`)
 				return
 			case m == http.MethodConnect || m == http.MethodTrace || m == http.MethodOptions:
-				s.fail("Methods", m, "cannot be cached")
+				s.fail("Methods", m, "cannot be cached; remove it")
+				return
+			case m != strings.ToUpper(m):
+				s.fail("Methods", m, fmt.Sprintf("is not in capitals, and methods are told apart by case; write %q", strings.ToUpper(m)))
 				return
 			}
 		}
@@ -532,7 +538,7 @@ func InvalidateOnWrite(on bool) RouteOption {
 func MaxBody(bytes int64) RouteOption {
 	return routeOption(func(s *routeSettings) {
 		if bytes <= 0 || bytes > math.MaxInt32 {
-			s.fail("MaxBody", bytes, "is not between 1 byte and 2 GiB")
+			s.fail("MaxBody", bytes, "is not between 1 byte and 2 GiB; give the size of the largest body to store, or use Off")
 			return
 		}
 		s.maxBody = bytes
@@ -587,6 +593,8 @@ func AllowSetCookie() RouteOption {
 // with the heuristics of §4.2.2, there is no default lifetime, and Cookie does not identify a request.
 func Standard() RouteOption { return routeOption(func(s *routeSettings) { s.standard = true }) }
 
+const besideStandard = "has no effect beside Standard, which takes lifetimes from the response alone; use OverrideTTL or remove it"
+
 // check reports what no single option can see.
 func (s *routeSettings) check() {
 	if s.public && s.perUser != nil {
@@ -606,7 +614,13 @@ func (s *routeSettings) check() {
 		s.fail("Tags", len(s.tags), fmt.Sprintf("are too many; an answer has at most %d", maxTags))
 	}
 	if s.standard && s.ttlStated {
-		s.fail("TTL", s.ttl, "has no effect beside Standard, which takes lifetimes from the response alone; use OverrideTTL or remove it")
+		s.fail("TTL", s.ttl, besideStandard)
+	}
+	if s.standard && s.fallback != nil {
+		s.errs = append(s.errs, s.fallback)
+	}
+	if s.clientTTL && s.clientCC != "" {
+		s.fail("ClientTTL", nil, "has no effect beside ClientCacheControl, which says all that clients get; remove one")
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/textproto"
 	"slices"
 	"strings"
 	"sync"
@@ -63,7 +64,7 @@ func (q *query) release() {
 // plan says how r is to be treated; a reason means that it bypasses the cache.
 func (q *query) plan(rt *Route, r *http.Request) Reason {
 	q.rt, q.r = rt, r
-	if rt.skipIf != nil && rt.skipIf(r) {
+	if rt.skipIf != nil && q.skips() {
 		return ReasonSkipped
 	}
 	if !slices.Contains(rt.methods, r.Method) {
@@ -91,7 +92,7 @@ func (q *query) plan(rt *Route, r *http.Request) Reason {
 		return reason
 	}
 	q.identified = q.identify()
-	q.precise = h["If-None-Match"] != nil || h["If-Modified-Since"] != nil || h["Range"] != nil
+	q.precise = h["If-None-Match"] != nil || h["If-Modified-Since"] != nil || h["Range"] != nil || h["If-Range"] != nil
 	q.own = h["If-Match"] != nil || h["If-Unmodified-Since"] != nil
 	return ""
 }
@@ -129,14 +130,14 @@ func (q *query) makeKey(safe bool) Reason {
 	}
 	for _, name := range rt.cookies {
 		b.part(partCookie)
-		b.buf = append(b.buf, name...)
-		if values := cookieValues(q.r, name); values != nil {
+		b.buf = appendEscaped(b.buf, name)
+		if values := cookieValues(q.r.Header, name); values != nil {
 			b.buf = append(b.buf, '=')
 			b.buf = appendDigest(b.buf, values...)
 		}
 	}
 	if rt.perUser != nil {
-		id, err := rt.perUser(q.r)
+		id, err := q.user()
 		if err != nil || id == "" {
 			b.err = err
 			return ReasonNoUser
@@ -159,11 +160,7 @@ func (q *query) makeKey(safe bool) Reason {
 func (q *query) ownKey() (err error) {
 	b := &q.builder
 	b.buf = append(append(b.buf, '|'), partOwn...)
-	defer func() {
-		if v := recover(); v != nil {
-			err = fmt.Errorf("reprise: the key function panicked: %v", v)
-		}
-	}()
+	defer panicked("Key", &err)
 	q.rt.key(b, q.r)
 	if b.err == nil && b.parts == 0 {
 		return errors.New("reprise: the key function added nothing")
@@ -171,12 +168,34 @@ func (q *query) ownKey() (err error) {
 	return b.err
 }
 
-func cookieValues(r *http.Request, name string) (values []string) {
-	if r.Header["Cookie"] == nil {
-		return nil
+// panicked makes a panic of an option's function an error. Deferred.
+func panicked(option string, err *error) {
+	if v := recover(); v != nil {
+		*err = fmt.Errorf("reprise: the function of %s panicked: %v", option, v)
 	}
-	for _, c := range r.CookiesNamed(name) {
-		values = append(values, c.Value)
+}
+
+// skips reports whether SkipIf takes the request out, which a panic does too.
+func (q *query) skips() (skip bool) {
+	defer func() { skip = skip || q.builder.err != nil }()
+	defer panicked("SkipIf", &q.builder.err)
+	return q.rt.skipIf(q.r)
+}
+
+// user returns what PerUser says.
+func (q *query) user() (id string, err error) {
+	defer panicked("PerUser", &err)
+	return q.rt.perUser(q.r)
+}
+
+// cookieValues returns the values of a cookie as the client spelled them.
+func cookieValues(h http.Header, name string) (values []string) {
+	for _, line := range h["Cookie"] {
+		for pair := range strings.SplitSeq(line, ";") {
+			if n, v, _ := strings.Cut(pair, "="); textproto.TrimString(n) == name {
+				values = append(values, textproto.TrimString(v))
+			}
+		}
 	}
 	return values
 }
@@ -246,15 +265,20 @@ func (q *query) identify() Reason {
 	return ""
 }
 
-// forwarded returns the request that the handler of a fill gets: without what is not in the key (DESIGN §8 I1) and, where
-// strip says so, without what would make the answer one for this client alone.
+// forwarded returns the request that the handler of a fill gets: what is not in the key it is not shown, and what is in the
+// key in one of several spellings it is shown in that one. Where strip says so, it is not shown either what would make the
+// answer one for this client alone.
 func (q *query) forwarded(strip bool) *http.Request {
 	rt := q.rt
 	r := new(http.Request)
 	*r = *q.r
 	strip = strip && q.precise
-	if rt.public || rt.cookiesSet || strip {
+	connection := nominates(r.Header)
+	if rt.public || rt.cookiesSet || strip || connection {
 		r.Header = r.Header.Clone()
+	}
+	if connection {
+		delete(r.Header, "Connection") // a proxy behind would take away what is in the key
 	}
 	if strip {
 		for _, name := range [...]string{"If-None-Match", "If-Modified-Since", "Range", "If-Range"} {
@@ -263,37 +287,56 @@ func (q *query) forwarded(strip bool) *http.Request {
 	}
 	if rt.public {
 		delete(r.Header, "Authorization")
+		if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
+			state := *r.TLS
+			state.PeerCertificates, state.VerifiedChains = nil, nil
+			r.TLS = &state
+		}
 	}
 	if rt.cookiesSet {
 		keepCookies(r.Header, rt.cookies)
 	} else if rt.public {
 		delete(r.Header, "Cookie")
 	}
-	if !rt.query.all() && r.URL.RawQuery != "" {
-		if _, shown, changed := rt.query.append(nil, r.URL.RawQuery); changed {
-			u := *r.URL
-			u.RawQuery = shown
-			r.URL = &u
-			if line, _, ok := strings.Cut(r.RequestURI, "?"); ok {
-				r.RequestURI = line
-				if shown != "" {
-					r.RequestURI = line + "?" + shown
-				}
+	if host := q.builder.host; host != "" {
+		r.Host = host
+	}
+	u := r.URL
+	if query := rt.query.forward(u.RawQuery); query != u.RawQuery || u.ForceQuery || u.Scheme != "" || u.Host != "" {
+		changed := *u
+		changed.Scheme, changed.Host, changed.User = "", "", nil
+		changed.RawQuery, changed.ForceQuery = query, false
+		r.URL = &changed
+		if r.RequestURI != "" {
+			line, _, _ := strings.Cut(originForm(r.RequestURI), "?")
+			if query != "" {
+				line += "?" + query
 			}
+			r.RequestURI = line
 		}
 	}
 	return r
 }
 
-// keepCookies hides every cookie from h that is not named.
+// nominates reports whether Connection names fields, as only an attacker or a proxy does.
+func nominates(h http.Header) bool {
+	if h["Connection"] == nil {
+		return false
+	}
+	for token := range header.List(h["Connection"]) {
+		if !strings.EqualFold(token, "close") && !strings.EqualFold(token, "keep-alive") {
+			return true
+		}
+	}
+	return false
+}
+
+// keepCookies hides every cookie from h that is not named, and leaves the others in the order of names.
 func keepCookies(h http.Header, names []string) {
 	var kept []string
-	for _, line := range h["Cookie"] {
-		for pair := range strings.SplitSeq(line, ";") {
-			pair = strings.TrimSpace(pair)
-			if name, _, _ := strings.Cut(pair, "="); slices.Contains(names, strings.TrimSpace(name)) {
-				kept = append(kept, pair)
-			}
+	for _, name := range names {
+		for _, value := range cookieValues(h, name) {
+			kept = append(kept, name+"="+value)
 		}
 	}
 	delete(h, "Cookie")

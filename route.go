@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"slices"
-	"strconv"
 	"sync/atomic"
 	"time"
 )
@@ -35,7 +34,7 @@ func (c *Cache) routeSettings() *routeSettings {
 	for _, o := range c.config.RouteDefaults {
 		applyRouteOption(s, "Config.RouteDefaults", o)
 	}
-	s.ttlStated = false // by the route itself
+	s.ttlStated, s.fallback = false, nil // by the route itself
 	return s
 }
 
@@ -75,10 +74,7 @@ func (c *Cache) NewRoute(opts ...RouteOption) (*Route, error) {
 	rt.prefix = append(appendEscaped(nil, rt.namespace), "|GET"...)
 	rt.hides = rt.public || rt.cookiesSet || !rt.query.all()
 	rt.hitValue, rt.missValue = c.config.StatusHeader.Hit, c.config.StatusHeader.Miss
-	rt.cacheName = c.config.Namespace
-	if !isToken(rt.cacheName) {
-		rt.cacheName = strconv.Quote(rt.cacheName)
-	}
+	rt.cacheName = statusName(c.config.Namespace)
 	return rt, nil
 }
 
@@ -90,7 +86,11 @@ func (c *Cache) Wrap(next http.Handler, opts ...RouteOption) http.Handler {
 
 // WrapFunc is Wrap for a function.
 func (c *Cache) WrapFunc(next http.HandlerFunc, opts ...RouteOption) http.Handler {
-	return c.mustRoute(opts).Wrap(next)
+	rt := c.mustRoute(opts)
+	if next == nil {
+		return rt.Wrap(nil)
+	}
+	return rt.Wrap(next)
 }
 
 // Middleware returns Wrap with opts as the usual kind of middleware. It panics as Wrap does.
@@ -109,7 +109,7 @@ func (c *Cache) mustRoute(opts []RouteOption) *Route {
 // Wrap returns next with its answers cached.
 func (rt *Route) Wrap(next http.Handler) http.Handler {
 	if next == nil {
-		panic(&ConfigError{Option: "Wrap", Reason: "the handler is nil"})
+		panic(&ConfigError{Option: "Wrap", Reason: "the handler is nil; give the one whose answers are to be cached"})
 	}
 	return rt.guarded(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { rt.serve(w, r, next) }))
 }
@@ -126,7 +126,9 @@ func (rt *Route) Serve(w http.ResponseWriter, req *http.Request, next http.Handl
 // guarded puts Before in front of h.
 func (rt *Route) guarded(h http.Handler) http.Handler {
 	for _, mw := range slices.Backward(rt.before) {
-		h = mw(h)
+		if h = mw(h); h == nil {
+			panic(&ConfigError{Option: "Before", Reason: "a middleware returned a nil handler; return one that calls what it was given"})
+		}
 	}
 	return h
 }
@@ -141,6 +143,9 @@ func (rt *Route) Key(req *http.Request) (string, error) {
 			return "", q.builder.err
 		}
 		return "", errors.New("reprise: the request has no key: " + string(why))
+	}
+	if q.r != req {
+		req.Body = q.r.Body // it was read for the key, and can be read again
 	}
 	return string(q.key), nil
 }

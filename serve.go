@@ -20,8 +20,10 @@ func (q *query) serveStored(w http.ResponseWriter, e *entry, outcome Outcome) {
 	notModified := q.precise && e.Status == http.StatusOK && q.notModified(e)
 	age, ttl := q.age(e)
 	clientCC := false
+	// Who encodes on the way out, as a gzip middleware may, has another length.
+	encoded := len(h) > 0 && h["Content-Encoding"] != nil
 	for c := e.Fields(); c.Next(); {
-		if notModified && describesBody(c.Name) {
+		if notModified && describesBody(c.Name) || encoded && c.Name == "Content-Length" {
 			for range c.Values {
 				c.Value()
 			}
@@ -135,6 +137,29 @@ func (q *query) cacheStatus(outcome Outcome, ttl time.Duration, status int) stri
 	default:
 		return forwarded{why: q.why, stored: true, status: status}.member(name)
 	}
+}
+
+// statusName returns the name of the cache as a token or string of RFC 9651 §3.3.
+func statusName(name string) string {
+	token := name[0] == '*' || 'a' <= name[0]|0x20 && name[0]|0x20 <= 'z'
+	for i := range len(name) {
+		token = token && (name[i] == ':' || name[i] == '/' || isToken(name[i:i+1]))
+	}
+	if token {
+		return name
+	}
+	b := []byte{'"'}
+	for i := range len(name) {
+		switch c := name[i]; {
+		case c == '"' || c == '\\':
+			b = append(b, '\\', c)
+		case c < ' ' || c >= 0x7f:
+			b = append(b, '%', upperHex[c>>4], upperHex[c&15])
+		default:
+			b = append(b, c)
+		}
+	}
+	return string(append(b, '"'))
 }
 
 // forwarded is what Cache-Status says of an answer that did not come from the store (RFC 9211 §2.2).
