@@ -348,10 +348,10 @@ func TestFillClientsLeave(t *testing.T) {
 						t.Errorf("client %d got %q; want %q", i, clients[i].body.String(), tt.stay)
 					}
 				}
+				idle(t, c)
 				if o.calls.Load() != tt.calls || o.ended.Load() != tt.ended {
 					t.Errorf("%d calls, context ended after %d ms; want %d, %d", o.calls.Load(), o.ended.Load(), tt.calls, tt.ended)
 				}
-				idle(t, c)
 				w := get(h, "/a")
 				if hit := w.Header().Get("X-Cache") == "HIT"; hit == tt.nothing {
 					t.Errorf("afterwards X-Cache = %q; stored: %v", w.Header().Get("X-Cache"), !tt.nothing)
