@@ -109,7 +109,7 @@ func (r *Record) SetHead(h Head) {
 	for _, p := range h.Vary {
 		b = appendText(appendText(b, p.Name), p.Value)
 	}
-	r.fields = uint32(min(len(b), math.MaxUint32))
+	r.fields = uint32(min(len(b), math.MaxInt32))
 	for _, name := range names {
 		b = appendText(b, name)
 		values := h.Fields[name]
