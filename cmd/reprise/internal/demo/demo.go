@@ -104,8 +104,8 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	if err != nil {
 		out.failed(err.Error())
 	}
-	invite(out, srv.url)
 	srv.showRequests(self, log)
+	invite(out, srv.url)
 	return errors.Join(err, srv.wait(ctx))
 }
 

@@ -193,7 +193,6 @@ func TestServe(t *testing.T) {
 	}
 	url := regexp.MustCompile(`http://\S+`).FindString(until("reprise demo"))
 	until("Ctrl-C")
-	until("") // the empty line after it: requests are shown from now on
 	go func() {
 		resp, err := http.Get(url + "/books/3?%1b[31m")
 		if err == nil {
