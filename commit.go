@@ -100,7 +100,7 @@ func (f *fill) complete(rec *recorder, body []byte) {
 	var e *entry
 	if kept || f.followed() {
 		if kept && rec.head["Etag"] == nil && rec.status == http.StatusOK && !f.rt.noETag {
-			rec.head["Etag"] = []string{entityTag(body)}
+			rec.head["Etag"] = rec.line(entityTag(body))
 		}
 		if f.head {
 			body = nil

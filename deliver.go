@@ -183,7 +183,7 @@ func (rec *recorder) setHead(whole []byte) {
 	h := rec.w.Header()
 	rec.apply(h, head)
 	rec.f.decorate(h)
-	if len(whole) > 0 && rec.length < 0 && !rec.noBody && h["Transfer-Encoding"] == nil && h["Trailer"] == nil {
+	if len(whole) > 0 && rec.length < 0 && h["Content-Length"] == nil && !rec.noBody && h["Transfer-Encoding"] == nil && h["Trailer"] == nil {
 		h["Content-Length"] = []string{strconv.Itoa(len(whole))}
 	}
 }
@@ -200,6 +200,26 @@ func (rec *recorder) apply(h, handlers http.Header) {
 			delete(h, name)
 		}
 	}
+}
+
+// stored returns the fields that may be stored: own without what Clean takes away. It may be head itself.
+func (rec *recorder) stored(cc header.CacheControl) http.Header {
+	if rec.outer == nil && len(cc.NoCacheFields)+len(cc.PrivateFields) == 0 && clean(rec.head) {
+		return rec.head
+	}
+	h := rec.own()
+	rfc9111.Clean(h, cc)
+	return h
+}
+
+// clean reports whether h holds nothing but what may be stored.
+func clean(h http.Header) bool {
+	for name := range h {
+		if name == "Age" || header.HopByHop(name) || strings.HasPrefix(name, http.TrailerPrefix) || http.CanonicalHeaderKey(name) != name {
+			return false
+		}
+	}
+	return true
 }
 
 // own returns the fields of head that are the handler's, not an outer middleware's: those are set anew for each client.

@@ -169,9 +169,12 @@ func (q *query) observe(o Outcome, reason Reason, e *entry, err error) {
 
 // observeStatus reports an answer that came from no entry.
 func (q *query) observeStatus(o Outcome, reason Reason, status int) {
-	q.rt.cache.report(q.r.Context(), Event{
-		Outcome: o, Reason: reason, Method: q.r.Method, Start: q.start, Key: string(q.key), Status: status, Err: q.failure,
-	})
+	en := q.rt.cache.engine
+	ev := Event{Outcome: o, Reason: reason, Method: q.r.Method, Start: q.start, Status: status, Err: q.failure}
+	if en.config.Observe != nil {
+		ev.Key = string(q.key)
+	}
+	en.report(q.r.Context(), ev)
 }
 
 // observeFill reports the answer that f's handler gave its first client.

@@ -161,7 +161,10 @@ func (f *fill) run(w http.ResponseWriter, r *http.Request) {
 			panic(failure)
 		}
 	}()
-	f.next.ServeHTTP(rec, r.WithContext(f.ctx))
+	if r.Context() != f.ctx {
+		r = r.WithContext(f.ctx)
+	}
+	f.next.ServeHTTP(rec, r)
 	rec.finish()
 	returned = true
 	rec.drain()
@@ -198,7 +201,7 @@ func (f *fill) renumber(found *found) {
 }
 
 // shown returns the request that the handler gets.
-func (f *fill) shown() *http.Request { return f.q.forwarded(f.stripped) }
+func (f *fill) shown() *http.Request { return f.q.forwarded(f.ctx, f.stripped) }
 
 // decorate adds to h what the cache says of an answer that the handler gave.
 func (f *fill) decorate(h http.Header) {
@@ -206,7 +209,7 @@ func (f *fill) decorate(h http.Header) {
 	rt := f.rt
 	if reason == "" {
 		if name := rt.cache.statusHeader; name != "" {
-			h[name] = []string{rt.missValue}
+			h[name] = f.recorder.line(rt.missValue)
 		}
 		switch {
 		case rt.clientCC != "":
@@ -216,7 +219,11 @@ func (f *fill) decorate(h http.Header) {
 		}
 	}
 	if !rt.noStatus {
-		f.q.addStatus(h, forwarded{why: f.why, stored: reason == "", detail: reason}.member(rt.cacheName))
+		member := rt.missStatus
+		if f.why != ReasonNotStored || reason != "" {
+			member = forwarded{why: f.why, stored: reason == "", detail: reason}.member(rt.cacheName)
+		}
+		addStatus(h, member, f.recorder.line)
 	}
 }
 
@@ -248,6 +255,7 @@ func (f *fill) refuse(reason Reason) {
 func (f *fill) close() {
 	f.land()
 	f.recorder.putHeld()
+	f.recorder.putScratch()
 	f.mu.Lock()
 	lateDone, unhook := f.lateDone, f.unhook
 	f.closed = true

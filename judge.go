@@ -6,7 +6,6 @@ import (
 	"hash/fnv"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -197,25 +196,24 @@ func entityTag(body []byte) string {
 // entryOf makes the entry of an answer. body is its own from now on.
 func (f *fill) entryOf(rec *recorder, body []byte) *entry {
 	rt := f.rt
-	h := rec.own()
 	cc := f.resp.CC
 	if rt.perUser != nil {
 		cc.PrivateFields = nil
 	}
-	rfc9111.Clean(h, cc)
+	h := rec.stored(cc)
 	if f.verdict() == "" && h["Etag"] == nil && rec.status == http.StatusOK && !rt.noETag {
-		h["Etag"] = []string{entityTag(body)} // for what has left without one; the fields that did so are not touched
+		h["Etag"] = rec.line(entityTag(body)) // for what has left without one; the fields that did so are not touched
 	}
 	now := time.Now()
 	if h["Date"] == nil {
-		h["Date"] = []string{now.UTC().Format(http.TimeFormat)}
+		h["Date"] = rec.line(f.engine.text.date(now))
 	}
 	switch {
 	case rec.status == http.StatusNoContent:
 		delete(h, "Content-Length") // RFC 9110 §8.6
 	case f.head || rec.noBody:
 	case rec.exact():
-		h["Content-Length"] = []string{strconv.Itoa(len(body))}
+		h["Content-Length"] = rec.line(f.engine.text.length.of(int64(len(body)), "", ""))
 	}
 
 	e := &entry{}

@@ -2,6 +2,7 @@ package reprise
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -31,7 +32,7 @@ type query struct {
 	base       string // the same, once it is needed
 	found      found
 	variant    []byte // the key of the variant, where one was looked up
-	chunk      []string
+	chunk      chunk
 	why        Reason // why the request was forwarded
 	number     uint64 // the store's newest at the look-up
 	unkept     bool   // what is served is not stored
@@ -268,10 +269,9 @@ func (q *query) identify() Reason {
 // forwarded returns the request that the handler of a fill gets: what is not in the key it is not shown, and what is in the
 // key in one of several spellings it is shown in that one. Where strip says so, it is not shown either what would make the
 // answer one for this client alone.
-func (q *query) forwarded(strip bool) *http.Request {
+func (q *query) forwarded(ctx context.Context, strip bool) *http.Request {
 	rt := q.rt
-	r := new(http.Request)
-	*r = *q.r
+	r := q.r.WithContext(ctx) // a shallow copy
 	strip = strip && q.precise
 	connection := nominates(r.Header)
 	if rt.public || rt.cookiesSet || strip || connection {

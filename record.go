@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 )
@@ -33,7 +34,6 @@ type recorder struct {
 	w      http.ResponseWriter // the first client's; nil in the background, and once that client has got something else
 	header http.Header         // the handler's
 	outer  http.Header         // what outer middleware had set before; nil if nothing
-	head   http.Header         // header as it was at WriteHeader
 	status int                 // 0 until WriteHeader
 	length int64               // the declared Content-Length, or -1
 	n      int64               // bytes written, also those that were too many
@@ -41,6 +41,40 @@ type recorder struct {
 	noBody bool // the status has no body
 	held   *[]byte
 	pump   *pump
+	*scratch
+}
+
+// scratch is what a recorder needs until its answer is delivered.
+type scratch struct {
+	head  http.Header // as it was at WriteHeader
+	lines chunk
+}
+
+var scratches = sync.Pool{New: func() any { return &scratch{head: make(http.Header)} }}
+
+// line returns v as the lines of a field that nobody else has.
+func (s *scratch) line(v string) []string { return s.lines.one(v) }
+
+// snapshot makes head a copy of h.
+func (s *scratch) snapshot(h http.Header) {
+	for name, lines := range h {
+		switch len(lines) {
+		case 0:
+			s.head[name] = lines // nil suppresses what net/http would add
+		case 1:
+			s.head[name] = s.line(lines[0])
+		default:
+			s.head[name] = slices.Clone(lines)
+		}
+	}
+}
+
+func (rec *recorder) putScratch() {
+	if rec.scratch != nil {
+		clear(rec.head)
+		scratches.Put(rec.scratch)
+		rec.scratch = nil
+	}
 }
 
 // buffers are holdBytes long. What is handed on as the beginning of a shared body never comes back.
@@ -58,7 +92,7 @@ func putBuffer(b *[]byte) {
 
 func newRecorder(f *fill, w http.ResponseWriter) *recorder {
 	rec := &f.recorder
-	*rec = recorder{f: f, w: w, length: -1}
+	*rec = recorder{f: f, w: w, length: -1, scratch: scratches.Get().(*scratch)}
 	if w != nil {
 		if outer := w.Header(); len(outer) > 0 {
 			rec.outer, rec.header = outer.Clone(), outer.Clone()
@@ -86,7 +120,7 @@ func (rec *recorder) WriteHeader(status int) {
 		return
 	}
 	rec.status = status
-	rec.head = rec.header.Clone()
+	rec.snapshot(rec.header)
 	rec.noBody = status < 200 || status == http.StatusNoContent || status == http.StatusNotModified
 	if cl := rec.head["Content-Length"]; cl != nil {
 		n, err := int64(0), error(nil)

@@ -74,7 +74,7 @@ var aborted http.HandlerFunc = func(http.ResponseWriter, *http.Request) { panic(
 
 // detach makes the request of a background refresh. It reports whether the route's Detach did its part.
 func (f *fill) detach(q *query) (ok bool) {
-	f.req = withoutCredentials(f.ctx, q.forwarded(true), f.rt)
+	f.req = withoutCredentials(f.ctx, q.forwarded(f.ctx, true), f.rt)
 	if f.rt.detach == nil {
 		return true
 	}

@@ -21,6 +21,7 @@ type Route struct {
 
 	hitValue, missValue string // of the status header
 	cacheName           string // in Cache-Status
+	missStatus          string // what Cache-Status says of a plain miss
 	warned              atomic.Bool
 }
 
@@ -75,6 +76,7 @@ func (c *Cache) NewRoute(opts ...RouteOption) (*Route, error) {
 	rt.hides = rt.public || rt.cookiesSet || !rt.query.all()
 	rt.hitValue, rt.missValue = c.config.StatusHeader.Hit, c.config.StatusHeader.Miss
 	rt.cacheName = statusName(c.config.Namespace)
+	rt.missStatus = forwarded{why: ReasonNotStored, stored: true}.member(rt.cacheName)
 	return rt, nil
 }
 

@@ -92,16 +92,21 @@ func seconds64(d time.Duration) int64 { return int64(d / time.Second) }
 
 // one returns v as the lines of a field. The slices are cut from a chunk that is never used again, so that a hit
 // allocates next to nothing and yet shares no slice with the stored response: an outer middleware may change it.
-func (q *query) one(v string) []string {
-	n := len(q.chunk)
-	if n == cap(q.chunk) {
-		q.chunk, n = make([]string, 0, chunkSize), 0
-	}
-	q.chunk = append(q.chunk, v)
-	return q.chunk[n : n+1 : n+1]
-}
+func (q *query) one(v string) []string { return q.chunk.one(v) }
+
+// chunk is what one-line fields are cut from.
+type chunk []string
 
 const chunkSize = 512
+
+func (c *chunk) one(v string) []string {
+	n := len(*c)
+	if n == cap(*c) {
+		*c, n = make([]string, 0, chunkSize), 0
+	}
+	*c = append(*c, v)
+	return (*c)[n : n+1 : n+1]
+}
 
 func (q *query) values(c *wire.Cursor) []string {
 	if c.Values == 1 {
@@ -114,13 +119,15 @@ func (q *query) values(c *wire.Cursor) []string {
 	return lines
 }
 
+func (q *query) addStatus(h http.Header, member string) { addStatus(h, member, q.one) }
+
 // addStatus adds this cache's member to Cache-Status, after those of caches nearer to the origin (RFC 9211 §2).
-func (q *query) addStatus(h http.Header, member string) {
+func addStatus(h http.Header, member string, line func(string) []string) {
 	if lines, ok := h["Cache-Status"]; ok {
 		h["Cache-Status"] = append(lines[:len(lines):len(lines)], member)
 		return
 	}
-	h["Cache-Status"] = q.one(member)
+	h["Cache-Status"] = line(member)
 }
 
 // cacheStatus returns this cache's member of Cache-Status for an answer from the store.
@@ -256,8 +263,19 @@ func (q *query) serveRange(w http.ResponseWriter, h http.Header, body []byte) {
 // texts are the strings of hits that change from second to second. They are made once and shared, so that a hit
 // allocates none.
 type texts struct {
-	age, hit, maxAge numbers
-	endless          atomic.Pointer[string]
+	age, hit, maxAge, length numbers
+	endless                  atomic.Pointer[string]
+	second                   atomic.Pointer[numbered] // the Date of a second
+}
+
+// date returns the Date of a moment.
+func (t *texts) date(now time.Time) string {
+	p := t.second.Load()
+	if p == nil || p.n != now.Unix() {
+		p = &numbered{n: now.Unix(), text: now.UTC().Format(http.TimeFormat)}
+		t.second.Store(p)
+	}
+	return p.text
 }
 
 // numbers is a table of strings that end in a number. Numbers that share a slot displace each other.
