@@ -25,10 +25,12 @@ const (
 )
 
 // Notify implements [store.Notifier] by the server's client tracking, in broadcasting mode: the server announces each
-// key with the store's prefix that is set, removed, evicted or expired, whoever does it, this store included. lost is
-// called when watching begins, when a connection broke, when watching begins again, when a database was flushed and
-// when announcements came faster than they could be handed on. A silent server or network is noticed within two
-// seconds. Notify returns early, with an error, only if the server refuses to announce.
+// key with the store's prefix that is set, removed, evicted or expired, whoever does it, this store included; an expiry
+// when the server comes across it, which may be a while later.
+//
+// lost is called when watching begins, when a connection broke, when watching begins again, when a database was flushed
+// and when announcements came faster than they could be handed on. A silent server or network is noticed within two
+// seconds. Notify returns early, with an error, only if the server refuses to announce or the store is closed.
 func (s *Store) Notify(ctx context.Context, changed func(key string), lost func()) error {
 	pause := feedPause
 	for {
