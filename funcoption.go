@@ -60,8 +60,9 @@ func ErrorTTL(d time.Duration) FuncOption {
 }
 
 // RefreshAhead lets a call that finds a value in the last fraction (0 to 0.99) of its lifetime begin a background load
-// of the next one, so that nobody ever waits for a value that is asked for often. When in that fraction differs from
-// value to value and from process to process; one load a key runs at a time. The load's context carries nothing of the call's.
+// of the next one, so that nobody waits for a value that is asked for often. The moment is in the first half of that
+// fraction, another one for each value and process; the other half is for the load. One load a key runs at a time; its
+// context carries nothing of the call's.
 func RefreshAhead(fraction float64) FuncOption {
 	return funcOption(func(s *funcSettings) {
 		if !(fraction >= 0 && fraction <= 0.99) {

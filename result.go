@@ -62,7 +62,8 @@ func (a *ahead) moment(r *entry) int64 {
 		key  string
 		born int64
 	}{r.Key(), r.Born})
-	return r.Expires - int64(window*float64(x>>11)/(1<<53))
+	u := float64(x>>11) / (1 << 53)
+	return r.Expires - int64(window*(1+u)/2) // the rest of the window is for the load
 }
 
 // label makes the parts of r that its record tells.
