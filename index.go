@@ -71,7 +71,7 @@ func (b *backend) index(ctx context.Context, f *fill) *learned {
 
 // writeIndex makes the record of l: the names in its head, the variants in its body.
 func (l *learned) writeIndex(base, url, path string) {
-	h := wire.Head{Key: base, Host: url, Path: path}
+	h := wire.Head{Key: base, URL: url, Path: path}
 	for _, name := range l.names {
 		h.Vary = append(h.Vary, wire.Pair{Name: name})
 	}

@@ -248,7 +248,7 @@ func (f *fill) entryOf(rec *recorder, body []byte) *entry {
 		key = f.variant
 	}
 	e.Expires = after(time.Unix(0, e.Born), jittered(f.lifetime, rt.jitter, key))
-	e.SetHead(wire.Head{Key: key, Base: f.base, Host: f.url, Path: f.path, Tags: f.tags, Fields: h})
+	e.SetHead(wire.Head{Key: key, Base: f.base, URL: f.url, Path: f.path, Tags: f.tags, Fields: h})
 	return e
 }
 

@@ -165,7 +165,8 @@ func (b *KeyBuilder) field(name string, lines []string, host string) {
 		b.cookie = true
 		b.buf = appendDigest(b.buf, lines...)
 	default:
-		b.buf = appendEscaped(b.buf, header.Normalize(name, lines))
+		n := len(b.buf)
+		b.buf = escapeFrom(header.AppendNormal(b.buf, name, lines), n)
 	}
 }
 
@@ -356,7 +357,7 @@ func appendEscaped(b []byte, s string) []byte {
 	start := 0
 	for i := range len(s) {
 		c := s[i]
-		if c > ' ' && c < 0x7f && c != '|' && c != '~' && c != '^' {
+		if !escaped(c) {
 			continue
 		}
 		b = append(b, s[start:i]...)
@@ -364,6 +365,38 @@ func appendEscaped(b []byte, s string) []byte {
 		start = i + 1
 	}
 	return append(b, s[start:]...)
+}
+
+// escaped reports whether c stands in a text as '^' and two digits.
+func escaped(c byte) bool {
+	return c <= ' ' || c >= 0x7f || c == '|' || c == '~' || c == '^'
+}
+
+// escapeFrom does in place, from b[n] on, what appendEscaped does.
+func escapeFrom(b []byte, n int) []byte {
+	more := 0
+	for _, c := range b[n:] {
+		if escaped(c) {
+			more += 2
+		}
+	}
+	if more == 0 {
+		return b
+	}
+	i := len(b)
+	b = append(b, make([]byte, more)...)
+	for j := len(b); i > n; {
+		i--
+		c := b[i]
+		if !escaped(c) {
+			j--
+			b[j] = c
+			continue
+		}
+		j -= 3
+		b[j], b[j+1], b[j+2] = '^', upperHex[c>>4], upperHex[c&15]
+	}
+	return b
 }
 
 // appendDigest appends the SHA-256 of lines, each set apart from the next.

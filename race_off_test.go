@@ -2,4 +2,5 @@
 
 package reprise_test
 
+// raceDetector says that the tests run under it: it allocates.
 const raceDetector = false

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -67,38 +68,29 @@ type Pair struct{ Name, Value string }
 type Head struct {
 	Key    string      // the full key that the record is stored at
 	Base   string      // the key without a variant; "" is Key
-	Host   string      // of the URL, as invalidation names it; "" if the key has none
+	URL    string      // host and path as invalidation names them; "" for values
 	Path   string      // escaped path of the URL; "" for values
 	Tags   []string    // names by which it can be invalidated
 	Vary   []Pair      // Response: the selecting fields; Index: the names, values empty
 	Fields http.Header // Response: the field lines; order within a name is kept
 }
 
+// heads are buffers in which heads are made.
+var heads = sync.Pool{New: func() any { return new([]byte) }}
+
 // SetHead makes the head of r. Texts that stand in the key are kept once.
 func (r *Record) SetHead(h Head) {
-	n := len(h.Key) + len(h.Base) + len(h.Host) + len(h.Path) + 24
-	for _, t := range h.Tags {
-		n += len(t) + 2
-	}
-	for _, p := range h.Vary {
-		n += len(p.Name) + len(p.Value) + 4
-	}
 	names := make([]string, 0, 16)
 	for name, values := range h.Fields {
-		if len(values) == 0 {
-			continue
-		}
-		names = append(names, name)
-		n += len(name) + 4
-		for _, v := range values {
-			n += len(v) + 3
+		if len(values) > 0 {
+			names = append(names, name)
 		}
 	}
 	slices.Sort(names)
 
-	b := make([]byte, 0, n)
-	b = appendText(b, h.Key)
-	for _, s := range [...]string{h.Base, h.Host, h.Path} {
+	buf := heads.Get().(*[]byte)
+	b := appendText((*buf)[:0], h.Key)
+	for _, s := range [...]string{h.Base, h.URL, h.Path} {
 		b = appendPart(b, h.Key, s)
 	}
 	b = binary.AppendUvarint(b, uint64(len(h.Tags)))
@@ -119,6 +111,10 @@ func (r *Record) SetHead(h Head) {
 		}
 	}
 	r.head = string(b)
+	if cap(b) <= 64<<10 {
+		*buf = b
+		heads.Put(buf)
+	}
 }
 
 func appendText(b []byte, s string) []byte {
@@ -176,15 +172,15 @@ func (r *Record) Key() string {
 }
 
 // Names returns what an invalidation can name the record by, besides its tags and namespaces.
-func (r *Record) Names() (base, host, path string) {
+func (r *Record) Names() (base, url, path string) {
 	key, pos := r.text(0)
 	base, pos = r.part(key, pos)
-	host, pos = r.part(key, pos)
+	url, pos = r.part(key, pos)
 	path, _ = r.part(key, pos)
 	if base == "" {
 		base = key
 	}
-	return base, host, path
+	return base, url, path
 }
 
 func (r *Record) tags() (count, pos int) {

@@ -36,7 +36,7 @@ func samples() map[string]*wire.Record {
 		Body: []byte("{\"id\":42}\n"),
 	}
 	response.SetHead(wire.Head{
-		Key: productKey + "|~v1", Base: productKey, Host: "shop.test", Path: "/products/42",
+		Key: productKey + "|~v1", Base: productKey, URL: "shop.test", Path: "/products/42",
 		Tags: []string{"product:42", "", "Größe"},
 		Vary: []wire.Pair{{Name: "Accept-Language", Value: "en"}, {Name: "X-Tenant", Value: ""}},
 		Fields: http.Header{
@@ -51,7 +51,7 @@ func samples() map[string]*wire.Record {
 	value.SetHead(wire.Head{Key: "k"})
 	index := &wire.Record{Kind: wire.Index, Born: 1, Expires: 2, Body: []byte{0, 1, 2}}
 	index.SetHead(wire.Head{
-		Key: productKey, Host: "elsewhere.test", Path: "/" + strings.Repeat("p", 300),
+		Key: productKey, URL: "elsewhere.test", Path: "/" + strings.Repeat("p", 300),
 		Vary: []wire.Pair{{Name: "Accept-Encoding"}},
 	})
 	return map[string]*wire.Record{"response": response, "value": value, "index": index}
@@ -409,7 +409,7 @@ func randomRecord(rnd *rand.Rand) *wire.Record {
 		Body: []byte(text(1 + 1<<rnd.IntN(13))),
 	}
 	key := "k" + text(199)
-	h := wire.Head{Key: key, Base: key[:rnd.IntN(len(key)+1)], Host: text(30), Path: key[rnd.IntN(len(key)):], Fields: http.Header{}}
+	h := wire.Head{Key: key, Base: key[:rnd.IntN(len(key)+1)], URL: text(30), Path: key[rnd.IntN(len(key)):], Fields: http.Header{}}
 	for range rnd.IntN(4) {
 		h.Tags = append(h.Tags, text(40))
 		h.Vary = append(h.Vary, wire.Pair{Name: "Name", Value: text(20)})
@@ -492,7 +492,7 @@ func FuzzRoundTrip(f *testing.F) {
 		vary, name = http.CanonicalHeaderKey(vary), http.CanonicalHeaderKey(name)
 		r := &wire.Record{Kind: wire.Value, Status: uint16(n), Born: int64(n), Sequence: n, Body: body}
 		r.SetHead(wire.Head{
-			Key: key, Base: base, Host: host, Path: path, Tags: []string{tag}, Vary: []wire.Pair{{Name: vary, Value: selects}},
+			Key: key, Base: base, URL: host, Path: path, Tags: []string{tag}, Vary: []wire.Pair{{Name: vary, Value: selects}},
 			Fields: http.Header{name: {value, value}},
 		})
 		rec := r.Append(nil)
@@ -544,7 +544,7 @@ func benchmark(b *testing.B, run func(r *wire.Record, rec []byte)) {
 		b.Run(fmt.Sprintf("%dKiB", size>>10), func(b *testing.B) {
 			r := &wire.Record{Kind: wire.Response, Status: 200, Expires: math.MaxInt64, Body: make([]byte, size)}
 			r.SetHead(wire.Head{
-				Key: productKey, Host: "shop.test", Path: "/products/42", Tags: []string{"product:42", "shop"},
+				Key: productKey, URL: "shop.test", Path: "/products/42", Tags: []string{"product:42", "shop"},
 				Fields: http.Header{
 					"Content-Type": {"application/json"}, "Etag": {`"0123456789abcdef"`}, "Cache-Control": {"public, max-age=60"},
 					"Date": {"Tue, 10 Nov 2026 10:00:00 GMT"}, "Vary": {"Accept-Encoding"}, "X-Request-Source": {"shop"},
