@@ -95,7 +95,7 @@ func (c *Cache) Delete(ctx context.Context, keys ...string) (int, error) {
 		if rest, ok := strings.CutPrefix(key, root); !ok || rest == "" || rest[0] != '|' && rest[0] != ':' || !strings.Contains(rest, "|") || !isKeyText(key) {
 			own := applicationKey(key)
 			group = []string{
-				string(finishKey([]byte(root + "|" + partValue + "|" + own))),
+				string(finishKey(appendOwn([]byte(root+"|"+partValue+"|"), key))),
 				string(finishKey([]byte(root + "|" + http.MethodGet + "|" + own))),
 			}
 		}

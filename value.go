@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/reprise-go/reprise/internal/wire"
@@ -110,7 +111,19 @@ func (c *Cache) valueKey(key string) (string, error) {
 		return "", errNoKey
 	}
 	b := append(appendEscaped(nil, c.namespace), "|"+partValue+"|"...)
-	return string(finishKey(append(b, applicationKey(key)...))), nil
+	return string(finishKey(appendOwn(b, key))), nil
+}
+
+// partText is in front of a key that is one text. It sets "a" apart from what [KeyOf] makes of it, so that no text can
+// be written that means another one's value.
+const partText = "~p"
+
+// appendOwn appends an application's own key: as KeyOf made it, or as a text.
+func appendOwn(b []byte, key string) []byte {
+	if strings.HasPrefix(key, partOwn+"|") && isKeyText(key) {
+		return append(b, key...)
+	}
+	return appendEscaped(append(b, partText+"|"...), key)
 }
 
 // Set stores v as the result for key, as if the loader had returned it just now. A load that is under way does not
