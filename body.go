@@ -234,7 +234,7 @@ func (f *fill) copyTo(ctx context.Context, w http.ResponseWriter, rd *reader) er
 			f.mu.Unlock()
 			return errLagging
 		}
-		data, p, short := f.body[rd.pos-f.start:], f.phase, f.short
+		data, p, short, tail := f.body[rd.pos-f.start:], f.phase, f.short, f.tail
 		if len(data) > 0 && f.refused() != "" {
 			// A copy, so that a client which never takes it holds on to a piece and not to the window.
 			if piece == nil {
@@ -258,14 +258,17 @@ func (f *fill) copyTo(ctx context.Context, w http.ResponseWriter, rd *reader) er
 			f.moved()
 			f.mu.Unlock()
 			unsent = true
+		case p == ended && !short && (!unsent || tail == nil):
+			return nil // what is left in a buffer of w goes with the end; trailers need the head to be gone
+		case unsent:
+			// Who waits for more, or gets no more, shall have what there is, whether the handler flushed it or wrote more than
+			// is held back.
+			_ = http.NewResponseController(w).Flush()
+			unsent = false
 		case p == ended && !short:
 			return nil
 		case p != open:
 			return errTruncated
-		case unsent:
-			// Who waits for more shall have what there is, whether the handler flushed it or wrote more than is held back.
-			_ = http.NewResponseController(w).Flush()
-			unsent = false
 		default:
 			select {
 			case <-change:

@@ -38,6 +38,9 @@ func (rec *recorder) finish() {
 func (rec *recorder) release(next []byte) {
 	f := rec.f
 	rec.sniff(next)
+	if !rec.noBody && needsType(rec.head) {
+		rec.head["Content-Type"] = nil // flushed before the body, it goes without: net/http shall not guess later
+	}
 	if f.writes {
 		f.invalidateWritten(rec)
 	}
@@ -102,6 +105,7 @@ func (rec *recorder) finishWhole() {
 	body := rec.heldBytes()
 	f.complete(rec, body)
 	if rec.w == nil {
+		rec.mode = dropped
 		return
 	}
 	rec.mode = direct

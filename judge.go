@@ -240,7 +240,7 @@ func (f *fill) entryOf(rec *recorder, body []byte) *entry {
 	e.Status = uint16(rec.status) //nolint:gosec // 200 to 999
 	e.Body = body
 	e.Sequence, e.Incarnation = f.number, f.incarnation
-	e.Flags = f.flags()
+	e.Flags = f.flags(len(body) > 0 && len(rec.head["Content-Type"]) == 0)
 	e.Born = now.Add(-f.resp.InitialAge(f.began, now)).UnixNano()
 	e.StaleWhile, e.StaleIf = f.windows(&f.resp)
 	key := f.base
@@ -252,7 +252,7 @@ func (f *fill) entryOf(rec *recorder, body []byte) *entry {
 	return e
 }
 
-func (f *fill) flags() (flags wire.Flags) {
+func (f *fill) flags(untyped bool) (flags wire.Flags) {
 	for _, x := range []struct {
 		on   bool
 		flag wire.Flags
@@ -265,6 +265,7 @@ func (f *fill) flags() (flags wire.Flags) {
 		{f.covered || f.identified != "", wire.Identified},
 		{f.resp.CC.Immutable, wire.Immutable},
 		{f.explicit, wire.Explicit},
+		{untyped, wire.Untyped},
 	} {
 		if x.on {
 			flags |= x.flag

@@ -42,6 +42,10 @@ func (q *query) serveStored(w http.ResponseWriter, e *entry, outcome Outcome) {
 		h[c.Name] = q.values(&c)
 	}
 
+	if e.Flags&wire.Untyped != 0 {
+		h["Content-Type"] = nil // so that net/http does not guess one
+	}
+
 	rt := q.rt
 	text := &rt.cache.engine.text
 	if outcome == Hit || outcome == Stale {

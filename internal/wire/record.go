@@ -37,6 +37,7 @@ const (
 	Heuristic                        // the lifetime is a guess (RFC 9111 §4.2.2)
 	Partial                          // a 206: Body is a part (RFC 9111 §3.3)
 	ErrorValue                       // Value: a remembered error
+	Untyped                          // Response: has a body and no Content-Type, and shall not be given one
 
 	flagsEnd // beyond the last: a record with a flag that is not known here is refused
 )
