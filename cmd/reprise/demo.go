@@ -25,7 +25,7 @@ Two demos on one store show each other's hits:
   reprise demo --store redis://localhost:6379`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			s, closer, err := openStore(storeURL)
+			s, closer, err := openStore(cmd.Context(), storeURL)
 			if err != nil {
 				return err
 			}

@@ -103,7 +103,7 @@ func TestOpenStore(t *testing.T) {
 		{"redis", "unknown kind of store"},
 		{"redis://user:secret@127.0.0.1:1:1/%zz", "no URL"},
 	} {
-		_, closer, err := openStore(tt.url)
+		_, closer, err := openStore(t.Context(), tt.url)
 		switch {
 		case tt.want == "" && err != nil:
 			t.Errorf("openStore(%q) = %v; want nil", tt.url, err)
@@ -123,7 +123,7 @@ func TestOpenStore(t *testing.T) {
 
 func TestOpenFile(t *testing.T) {
 	url := "file://" + t.TempDir()
-	s, closer, err := openStore(url)
+	s, closer, err := openStore(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +134,7 @@ func TestOpenFile(t *testing.T) {
 	if _, err := s.Get(t.Context(), "k"); !errors.Is(err, store.ErrClosed) {
 		t.Errorf("Get after Close = %v; want store.ErrClosed", err)
 	}
-	s, closer, err = openStore(url)
+	s, closer, err = openStore(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/url"
@@ -18,7 +19,7 @@ const storeForms = "memory://, redis://host:6379, memcached://host:11211, dynamo
 
 // openStore opens the store that a URL names. It need not be reachable: that shows with the first call. The closer
 // ends all that was opened for it. Errors do not show a password.
-func openStore(raw string) (store.Store, io.Closer, error) {
+func openStore(ctx context.Context, raw string) (store.Store, io.Closer, error) {
 	u, err := url.Parse(raw)
 	if err != nil {
 		return nil, nil, fmt.Errorf("--store: this is no URL; use one of %s", storeForms)
@@ -32,9 +33,9 @@ func openStore(raw string) (store.Store, io.Closer, error) {
 	case "memcached":
 		return openMemcached(u)
 	case "dynamodb":
-		return openDynamo(u)
+		return openDynamo(ctx, u)
 	case "file":
-		return openFile(u)
+		return openFile(u) //nolint:contextcheck // the store scans its directory until it is closed
 	}
 	return nil, nil, fmt.Errorf("--store %s: unknown kind of store; use one of %s", u.Redacted(), storeForms)
 }

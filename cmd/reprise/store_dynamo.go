@@ -23,7 +23,7 @@ const tableTimeout = 10 * time.Second
 // openDynamo opens dynamodb://table?endpoint=http://host:port&region=name; without an endpoint Amazon's. Credentials
 // come from where the AWS SDK looks for them. A server on this machine takes any, and gets the table made: such servers
 // forget theirs.
-func openDynamo(u *url.URL) (store.Store, io.Closer, error) {
+func openDynamo(ctx context.Context, u *url.URL) (store.Store, io.Closer, error) {
 	if u.Host == "" || u.Path != "" {
 		return nil, nil, fmt.Errorf("--store %s: no table; use dynamodb://table?endpoint=http://host:8000", u.Redacted())
 	}
@@ -42,7 +42,7 @@ func openDynamo(u *url.URL) (store.Store, io.Closer, error) {
 	if region != "" {
 		load = append(load, config.WithRegion(region))
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), tableTimeout)
+	ctx, cancel := context.WithTimeout(ctx, tableTimeout)
 	defer cancel()
 	aws, err := config.LoadDefaultConfig(ctx, load...)
 	if err != nil {

@@ -34,6 +34,9 @@ type Config struct {
 }
 
 const (
+	// storeTimeout is longer than a site would want it: the tour shows what the cache does, also on a store that is
+	// busy with other things.
+	storeTimeout    = time.Second
 	probeTimeout    = 5 * time.Second
 	shutdownTimeout = 5 * time.Second
 )
@@ -54,6 +57,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		RouteDefaults: []reprise.RouteOption{reprise.AnyHost()},
 		Logger:        log.logger(),
 	}
+	config.Limits.StoreTimeout = storeTimeout
 	if cfg.change != nil {
 		cfg.change(&config)
 	}

@@ -3,6 +3,7 @@ package demo
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -54,7 +55,7 @@ func (p *printer) step(n int, name string) {
 // exchange writes a request and what came back, aligned.
 func (p *printer) exchange(request string, fields []string, a answer, self string) {
 	cache := a.header.Get("X-Cache")
-	status := fmt.Sprint(a.status)
+	status := strconv.Itoa(a.status)
 	if a.status == 0 {
 		status = "---"
 	}
@@ -127,7 +128,7 @@ func milliseconds(d time.Duration) string {
 // wrap cuts text into lines of at most n bytes where it has spaces.
 func wrap(text string, n int) (lines []string) {
 	line := ""
-	for _, word := range strings.Fields(text) {
+	for word := range strings.FieldsSeq(text) {
 		switch {
 		case line == "":
 			line = word

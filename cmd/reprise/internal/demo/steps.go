@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -229,10 +230,10 @@ func showStale(ctx context.Context, t *tour) string {
 	t.miss(first)
 	t.pause(ctx, newsTTL+newsTTL/10)
 	stale := t.get(ctx, path)
-	_, done := t.shop.runs(path)
 	t.hit(stale)
 	t.same(stale, first)
-	t.check(done == 1, "the client waited for the handler")
+	age, _ := strconv.Atoi(stale.header.Get("Age"))
+	t.check(time.Duration(age)*time.Second >= newsTTL, "the answer's Age is %d; want %v or more", age, newsTTL)
 
 	deadline := time.Now().Add(5 * time.Second)
 	for t.runs(path) < 2 && time.Now().Before(deadline) && ctx.Err() == nil {
