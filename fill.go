@@ -179,12 +179,13 @@ func (f *fill) startTimer() {
 	f.timer = time.AfterFunc(f.rt.fillTimeout, f.tooLate)
 }
 
-// adopt ends a fill whose handler need not run: another process has stored the answer.
-func (f *fill) adopt(q *query) {
+// adopt ends a fill whose handler need not run: another process has stored the answer, or is about to. Followers get e,
+// or look again; names are those that select it.
+func (f *fill) adopt(e *entry, names []string) {
 	f.mu.Lock()
-	f.entry, f.phase = q.found.entry, whole
-	if q.found.names != nil {
-		f.selecting, f.variant = q.found.names, string(q.variant)
+	f.entry, f.phase = e, whole
+	if e != nil && names != nil {
+		f.selecting, f.variant = names, e.Key()
 	}
 	f.broadcast()
 	f.mu.Unlock()

@@ -219,7 +219,7 @@ func (q *query) fillKey() (key string, joint bool) {
 // lead runs the handler.
 func (q *query) lead(w http.ResponseWriter, f *fill) {
 	if f.key != "" && !q.head && !q.directives && q.awaitLease(f) {
-		f.adopt(q)
+		f.adopt(q.found.entry, q.found.names)
 		q.now = time.Now()
 		q.serveStored(w, q.found.entry, Hit)
 		q.observe(Hit, "", q.found.entry, nil)

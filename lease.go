@@ -19,8 +19,7 @@ const (
 	leaseRenew = leaseTime / 4
 	pollFirst  = 5 * time.Millisecond // between two looks at the store; then twice as long each time
 	pollMost   = 50 * time.Millisecond
-	pollWoken  = 500 * time.Millisecond // where the store tells of changes
-	passShared = 10 * time.Second       // how long other processes know that an answer could not be shared
+	passShared = 10 * time.Second // how long other processes know that an answer could not be shared
 )
 
 // lease is the right to run for a key.
@@ -37,43 +36,32 @@ func leaseNoter(key string) string { return string(finishKey([]byte("~P|" + key)
 // acquire takes the lease of key, and waits for it while another process has it, until ctx ends. answered looks whether
 // the answer is in the store by now; then there is nothing to run. The lease is nil where none is to be had or needed: the
 // store fails, or the last run made nothing that can be shared.
-func (b *backend) acquire(ctx context.Context, key string, answered func() bool) (l *lease, done bool) {
+func (b *backend) acquire(ctx context.Context, key string, answered func() bool) (*lease, bool) {
 	if b.local != nil || b.locker == nil {
 		return nil, false
 	}
-	name, noter := leaseName(key), leaseNoter(key)
+	noter := leaseNoter(key)
 	var wake <-chan struct{}
 	for pause := pollFirst; ; pause = min(2*pause, pollMost) {
-		var fence uint64
-		var ok bool
-		err := b.timed(ctx, "lock", func(ctx context.Context) (err error) {
-			fence, ok, err = b.locker.Lock(ctx, name, leaseTime)
-			return err
-		})
+		l, busy := b.tryAcquire(ctx, key)
 		switch {
-		case err != nil:
-			return nil, false
-		case ok:
-			l = b.hold(name, fence)
-			if answered() { // by whoever had the lease before
-				l.release()
-				return nil, true
-			}
+		case busy:
+		case l != nil && answered(): // by whoever had the lease before
+			l.release()
+			return nil, true
+		default:
 			return l, false
 		}
 		if wake == nil {
 			var forget func()
 			wake, forget = b.wakeups.wait(b, key, noter)
 			defer forget()
-		}
-		d := pause
-		if b.wakeups.listening() {
-			d = pollWoken // in case the owner has died
+			continue // what has happened before woke nobody
 		}
 		select {
 		case <-wake:
 			pause = pollFirst
-		case <-time.After(d):
+		case <-time.After(pause): // the store does not tell, or the owner has died
 		case <-ctx.Done():
 			return nil, false
 		}
@@ -84,6 +72,28 @@ func (b *backend) acquire(ctx context.Context, key string, answered func() bool)
 			return nil, false
 		}
 	}
+}
+
+// tryAcquire takes the lease of key if nobody has it. The lease is nil where none is to be had; busy says that another
+// process has it.
+func (b *backend) tryAcquire(ctx context.Context, key string) (l *lease, busy bool) {
+	if b.local != nil || b.locker == nil {
+		return nil, false
+	}
+	name := leaseName(key)
+	var fence uint64
+	var ok bool
+	err := b.timed(ctx, "lock", func(ctx context.Context) (err error) {
+		fence, ok, err = b.locker.Lock(ctx, name, leaseTime)
+		return err
+	})
+	switch {
+	case err != nil:
+		return nil, false
+	case !ok:
+		return nil, true
+	}
+	return b.hold(name, fence), false
 }
 
 // timed is do under the store's deadline.
@@ -185,14 +195,7 @@ func (b *backend) keepUnder(ctx context.Context, l *lease, e *entry, ttl time.Du
 type wakeups struct {
 	mu      sync.Mutex
 	started bool
-	hears   bool // the store is watched
 	waiters map[string]map[chan struct{}]struct{}
-}
-
-func (w *wakeups) listening() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.hears
 }
 
 // wait returns a channel that gets a token when one of the keys has changed.
@@ -230,9 +233,6 @@ func (w *wakeups) listen(b *backend) {
 	ctx := b.engine.ctx
 	for ctx.Err() == nil {
 		_ = b.notify.Notify(ctx, w.changed, w.lost)
-		w.mu.Lock()
-		w.hears = false
-		w.mu.Unlock()
 		select {
 		case <-ctx.Done():
 		case <-time.After(time.Second):
@@ -252,7 +252,6 @@ func (w *wakeups) changed(key string) {
 func (w *wakeups) lost() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.hears = true
 	for _, cs := range w.waiters {
 		for c := range cs {
 			wakeUp(c)

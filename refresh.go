@@ -60,6 +60,11 @@ func (q *query) refresh(next http.Handler, found *found) {
 	go func() {             // ends with the handler, whose context ends at FillTimeout or with the cache
 		defer e.work.Done()
 		defer e.refreshing.Add(-1)
+		var busy bool
+		if f.lease, busy = e.store.tryAcquire(f.ctx, f.key); busy {
+			f.adopt(nil, nil) // another process refreshes it
+			return
+		}
 		defer f.refreshed() // also after runtime.Goexit
 		stop := context.AfterFunc(e.ctx, func() { f.cancel(context.Cause(e.ctx)) })
 		defer stop()
