@@ -357,6 +357,9 @@ func TestAttackDirectives(t *testing.T) {
 
 // TestAttackMemory asks for ever new URLs: what the cache remembers beside its store is bounded.
 func TestAttackMemory(t *testing.T) {
+	if raceDetector {
+		t.Skip("measures memory, which the race detector takes for itself")
+	}
 	for _, tt := range []struct {
 		name    string
 		handler http.HandlerFunc
