@@ -36,8 +36,8 @@ type Config struct {
 const (
 	// storeTimeout is longer than a site would want it: the tour shows what the cache does, also on a store that is
 	// busy with other things.
-	storeTimeout    = time.Second
-	probeTimeout    = 5 * time.Second
+	storeTimeout    = 2 * time.Second
+	probeTimeout    = 10 * time.Second
 	shutdownTimeout = 5 * time.Second
 )
 
@@ -73,13 +73,14 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	mux := http.NewServeMux()
 	mux.Handle("/", root.handler())
 	toured, at := root, ""
+	forget := func(context.Context) error { return nil }
 	if shared {
 		// The tour begins cold, whatever the store holds, and disturbs no other process: it has pages of its own.
 		at = "/tour-" + id
 		private := cache.Namespace("tour-" + id)
 		toured = newShop(private, self, at+":")
 		mux.Handle(at+"/", http.StripPrefix(at, toured.handler()))
-		defer func() { err = errors.Join(err, forget(ctx, private)) }()
+		forget = func(ctx context.Context) error { return clearTour(ctx, private) }
 	}
 
 	srv, err := listen(ctx, &cfg, mux, out)
@@ -100,7 +101,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		root: root, rootAt: srv.url,
 		out: out, log: log,
 	}
-	err = t.walk(ctx, steps(shared))
+	err = errors.Join(t.walk(ctx, steps(shared)), forget(ctx))
 	out.line()
 	if cfg.Once || ctx.Err() != nil {
 		return err
@@ -123,14 +124,18 @@ func sharedStore(ctx context.Context, s store.Store) (bool, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	if _, err := s.Get(ctx, "demo-probe"); err != nil && !errors.Is(err, store.ErrNotFound) {
+	_, err := s.Get(ctx, "demo-probe")
+	if numbers, ok := s.(store.Sequencer); ok && (err == nil || errors.Is(err, store.ErrNotFound)) {
+		_, err = numbers.Marks(ctx, "demo-probe") // as every look-up does; a store that has just been started is slow at first
+	}
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return true, fmt.Errorf("demo: the store does not answer: %w", err)
 	}
 	return true, nil
 }
 
-// forget removes what the tour stored, so that nobody else's space is taken until it expires.
-func forget(ctx context.Context, cache *reprise.Cache) error {
+// clearTour removes what the tour stored: it takes others' room until it expires.
+func clearTour(ctx context.Context, cache *reprise.Cache) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), probeTimeout)
 	defer cancel()
 	if err := cache.Clear(ctx); err != nil {

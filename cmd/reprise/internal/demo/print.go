@@ -60,7 +60,7 @@ func (p *printer) exchange(request string, fields []string, a answer, self strin
 		status = "---"
 	}
 	p.line(indent,
-		p.paint(cyan, fmt.Sprintf("%-24s", request)), " ",
+		p.paint(cyan, fmt.Sprintf("%-20s", request)), " ",
 		p.paint(statusStyle(a.status), status), "  ",
 		p.paint(cacheStyle(cache), fmt.Sprintf("%-5s", cache)),
 		fmt.Sprintf("%8s", milliseconds(a.total)), "  ",
@@ -88,7 +88,7 @@ func (p *printer) failed(text string) {
 }
 
 func (p *printer) verdict(mark, text string) {
-	for i, l := range wrap(text, width-len(indent)) {
+	for i, l := range wrap(text, width-2*len(indent)) {
 		if i == 0 {
 			p.line(indent, mark, "  ", l)
 		} else {
