@@ -3,6 +3,7 @@ package reprise
 import (
 	"bytes"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -34,10 +35,10 @@ func (q *query) serveStored(w http.ResponseWriter, e *entry, outcome Outcome) {
 			clientCC = true
 		case "Vary", "Set-Cookie", "Cache-Status":
 			// An outer middleware may have lines of its own; these fields are lists.
-			for range c.Values {
-				h[c.Name] = append(h[c.Name], c.Value())
+			if outer := h[c.Name]; len(outer) > 0 {
+				h[c.Name] = append(slices.Clip(outer), q.values(&c)...)
+				continue
 			}
-			continue
 		}
 		h[c.Name] = q.values(&c)
 	}
