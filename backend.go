@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -279,6 +280,7 @@ func (b *backend) read(ctx context.Context, key string, ns names) ([]byte, marke
 	case errors.Is(err, store.ErrNotFound):
 	default:
 		f.why, f.err = ReasonStoreFailed, err
+		f.raised = math.MaxUint64 // marks that cannot be read count as newer, also than a fill that could be followed
 	}
 	return nil, f
 }
