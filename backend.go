@@ -4,19 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math"
-	"sync/atomic"
 	"time"
-
-	"github.com/sony/gobreaker/v2"
 
 	"github.com/reprise-go/reprise/internal/wire"
 	"github.com/reprise-go/reprise/store"
 )
 
-// backend is the store as the engine sees it: what it can do, how long it may take, and whether it is worth asking. A
-// store that fails is a miss and an event, and after a few failures it is left alone until a probe succeeds.
+// backend is the store as the engine sees it: what it can do, how long it may take, and whether it is worth asking.
 type backend struct {
 	engine *engine
 	raw    store.Store
@@ -32,18 +27,10 @@ type backend struct {
 	sizer   store.Sizer
 
 	wakeups wakeups
-	breaker *gobreaker.CircuitBreaker[struct{}] // nil for a local store
-	probing atomic.Bool
-	logged  atomic.Int64 // when, in Unix nanoseconds
+	guards  guards
 }
 
-const (
-	breakerFailures = 5                      // in a row, and the store is left alone
-	breakerPause    = time.Second            // before the first probe
-	probeEvery      = 250 * time.Millisecond // from then on
-	logEvery        = 10 * time.Second
-	writeFactor     = 4 // nobody waits for a write, so it may take longer than a look-up
-)
+const writeFactor = 4 // nobody waits for a write, so it may take longer than a look-up
 
 func (b *backend) open(e *engine, s store.Store) {
 	b.engine, b.raw = e, s
@@ -63,80 +50,12 @@ func (b *backend) open(e *engine, s store.Store) {
 	if b.numbers == nil {
 		b.seq = store.NewSequence()
 	}
-	b.breaker = gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
-		Timeout:     breakerPause,
-		ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= breakerFailures },
-		IsExcluded:  func(err error) bool { return errors.Is(err, context.Canceled) },
-		IsSuccessful: func(err error) bool {
-			return err == nil || errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrTooLarge) ||
-				errors.Is(err, errors.ErrUnsupported)
-		},
-	})
+	b.guards.nodes, _ = s.(store.Partitioned)
+	b.guards.all, b.guards.byNode = newGuard(), make(map[string]*guard)
 }
 
 // sequenced reports whether the store can number invalidations of tags, URLs and namespaces.
 func (b *backend) sequenced() bool { return b.local != nil || b.numbers != nil }
-
-var errStoreOff = errors.New("not asked: it failed repeatedly")
-
-// do runs one operation of a store outside the process. Its error is a *StoreError, or store.ErrNotFound as it is.
-func (b *backend) do(ctx context.Context, op string, fn func(context.Context) error) error {
-	if b.breaker.State() != gobreaker.StateClosed {
-		b.probe()
-		return &StoreError{Op: op, Err: errStoreOff}
-	}
-	_, err := b.breaker.Execute(func() (struct{}, error) { return struct{}{}, fn(ctx) })
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, store.ErrNotFound):
-		return store.ErrNotFound
-	}
-	err = &StoreError{Op: op, Err: err}
-	if !errors.Is(err, context.Canceled) {
-		b.failed(err)
-	}
-	return err
-}
-
-// failed counts and logs a failure.
-func (b *backend) failed(err error) {
-	b.engine.counts.storeErrors.Add(1)
-	now, last := time.Now().UnixNano(), b.logged.Load()
-	if (last == 0 || now-last >= int64(logEvery)) && b.logged.CompareAndSwap(last, now) {
-		b.engine.log.Error("reprise: the store fails; answers come from the handlers", slog.Any("error", err))
-	}
-}
-
-// probe asks a store that was left alone, until it answers. No request waits for it.
-func (b *backend) probe() {
-	if !b.probing.CompareAndSwap(false, true) {
-		return
-	}
-	if !b.engine.begin() {
-		b.probing.Store(false)
-		return
-	}
-	go func() { // ends when the store answers, or with the cache
-		defer b.engine.work.Done()
-		defer b.probing.Store(false)
-		for b.breaker.State() != gobreaker.StateClosed {
-			if b.breaker.State() == gobreaker.StateHalfOpen {
-				_, _ = b.breaker.Execute(func() (struct{}, error) {
-					ctx, cancel := context.WithTimeout(b.engine.ctx, b.engine.config.Limits.StoreTimeout)
-					defer cancel()
-					_, err := b.raw.Get(ctx, "reprise|probe")
-					return struct{}{}, err
-				})
-			}
-			select {
-			case <-b.engine.ctx.Done():
-				return
-			case <-time.After(probeEvery):
-			}
-		}
-	}()
-}
 
 // found is what a look-up found, and what a fill that follows it carries on.
 type found struct {
@@ -191,8 +110,8 @@ func (f *found) take(e *entry, s *store.Sequence) {
 }
 
 func (b *backend) findRemote(q *query) found {
-	ctx, cancel := context.WithTimeout(q.r.Context(), b.engine.config.Limits.StoreTimeout)
-	defer cancel()
+	ctx, done := b.within(q.r.Context(), &q.asking)
+	defer done()
 	var ns names
 	url, path := q.names()
 	eachName(string(q.key), url, path, ns.add)
@@ -261,7 +180,7 @@ type marked struct {
 func (b *backend) read(ctx context.Context, key string, ns names) ([]byte, marked) {
 	f := marked{found: found{why: ReasonNotStored}}
 	var rec []byte
-	err := b.do(ctx, "get", func(ctx context.Context) (err error) {
+	err := b.doAt(ctx, key, "get", func(ctx context.Context) (err error) {
 		if b.numbers == nil {
 			f.number = b.seq.Newest()
 			rec, err = b.raw.Get(ctx, key)
@@ -391,7 +310,7 @@ func (b *backend) write(ctx context.Context, e *entry, live any, bytes int64, tt
 		b.local.Keep(e.Key(), live, bytes, ttl)
 		return "", nil
 	}
-	err := b.do(ctx, "set", func(ctx context.Context) error {
+	err := b.doAt(ctx, e.Key(), "set", func(ctx context.Context) error {
 		return b.raw.Set(ctx, e.Key(), e.Append(nil), ttl)
 	})
 	switch {
@@ -439,7 +358,7 @@ func (b *backend) removeBase(ctx context.Context, key string) (n int, err error)
 				variants = l.variants
 			}
 		}
-		err = b.do(ctx, "delete", func(ctx context.Context) (err error) {
+		err = b.doAt(ctx, key, "delete", func(ctx context.Context) (err error) {
 			n, err = b.raw.Delete(ctx, key)
 			return err
 		})

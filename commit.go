@@ -215,6 +215,9 @@ func (f *fill) store(e *entry) {
 		f.keep(context.Background(), e, ttl)
 		return
 	}
+	if b.numbers != nil && e.Incarnation == 0 {
+		return // the look-up failed, so that nobody can tell what was invalidated since
+	}
 	if !f.engine.begin() {
 		return // closed
 	}

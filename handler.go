@@ -285,7 +285,7 @@ func (q *query) withScope() *http.Request {
 // awaitLease waits until this process may run the handler, or another one has stored the answer: then it is found.
 func (q *query) awaitLease(f *fill) (found bool) {
 	b := &f.engine.store
-	if b.local != nil || b.locker == nil {
+	if b.local != nil || b.locker == nil || q.found.why == ReasonStoreFailed {
 		return false
 	}
 	ctx := f.ctx
@@ -294,7 +294,7 @@ func (q *query) awaitLease(f *fill) (found bool) {
 		ctx, cancel = context.WithTimeout(ctx, d)
 		defer cancel()
 	}
-	f.lease, found = b.acquire(ctx, f.key, func() bool {
+	f.lease, found = b.acquire(ctx, f.key, &q.asking, func() bool {
 		q.now = time.Now()
 		q.found = b.find(q)
 		f.renumber(&q.found)

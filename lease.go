@@ -35,15 +35,15 @@ func leaseNoter(key string) string { return string(finishKey([]byte("~P|" + key)
 
 // acquire takes the lease of key, and waits for it while another process has it, until ctx ends. answered looks whether
 // the answer is in the store by now; then there is nothing to run. The lease is nil where none is to be had or needed: the
-// store fails, or the last run made nothing that can be shared.
-func (b *backend) acquire(ctx context.Context, key string, answered func() bool) (*lease, bool) {
+// store fails, or the last run made nothing that can be shared. spent is what the store has taken of its time so far.
+func (b *backend) acquire(ctx context.Context, key string, spent *time.Duration, answered func() bool) (*lease, bool) {
 	if b.local != nil || b.locker == nil {
 		return nil, false
 	}
 	noter := leaseNoter(key)
 	var wake <-chan struct{}
 	for pause := pollFirst; ; pause = min(2*pause, pollMost) {
-		l, busy := b.tryAcquire(ctx, key)
+		l, busy := b.tryAcquire(ctx, key, spent)
 		switch {
 		case busy:
 		case l != nil && answered(): // by whoever had the lease before
@@ -65,10 +65,11 @@ func (b *backend) acquire(ctx context.Context, key string, answered func() bool)
 		case <-ctx.Done():
 			return nil, false
 		}
+		*spent = 0 // the store works, and another process is waited for
 		if answered() {
 			return nil, true
 		}
-		if b.noted(ctx, noter) {
+		if b.noted(ctx, spent, noter) {
 			return nil, false
 		}
 	}
@@ -76,14 +77,14 @@ func (b *backend) acquire(ctx context.Context, key string, answered func() bool)
 
 // tryAcquire takes the lease of key if nobody has it. The lease is nil where none is to be had; busy says that another
 // process has it.
-func (b *backend) tryAcquire(ctx context.Context, key string) (l *lease, busy bool) {
+func (b *backend) tryAcquire(ctx context.Context, key string, spent *time.Duration) (l *lease, busy bool) {
 	if b.local != nil || b.locker == nil {
 		return nil, false
 	}
 	name := leaseName(key)
 	var fence uint64
 	var ok bool
-	err := b.timed(ctx, "lock", func(ctx context.Context) (err error) {
+	err := b.timed(ctx, spent, name, "lock", func(ctx context.Context) (err error) {
 		fence, ok, err = b.locker.Lock(ctx, name, leaseTime)
 		return err
 	})
@@ -96,11 +97,11 @@ func (b *backend) tryAcquire(ctx context.Context, key string) (l *lease, busy bo
 	return b.hold(name, fence), false
 }
 
-// timed is do under the store's deadline.
-func (b *backend) timed(ctx context.Context, op string, fn func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, b.engine.config.Limits.StoreTimeout)
-	defer cancel()
-	return b.do(ctx, op, fn)
+// timed is doAt under the store's deadline, of which spent has passed.
+func (b *backend) timed(ctx context.Context, spent *time.Duration, key, op string, fn func(context.Context) error) error {
+	ctx, done := b.within(ctx, spent)
+	defer done()
+	return b.doAt(ctx, key, op, fn)
 }
 
 // hold renews a lease until it is released or lost.
@@ -123,7 +124,7 @@ func (b *backend) hold(name string, fence uint64) *lease {
 				return
 			}
 			held := true
-			err := b.timed(ctx, "renew", func(ctx context.Context) (err error) {
+			err := b.timed(ctx, new(time.Duration), name, "renew", func(ctx context.Context) (err error) {
 				held, err = b.locker.Renew(ctx, name, fence, leaseTime)
 				return err
 			})
@@ -143,7 +144,7 @@ func (l *lease) release() {
 	l.stop()
 	ctx, cancel := l.b.writeContext()
 	defer cancel()
-	_ = l.b.do(ctx, "unlock", func(ctx context.Context) error { return l.b.locker.Unlock(ctx, l.name, l.fence) })
+	_ = l.b.doAt(ctx, l.name, "unlock", func(ctx context.Context) error { return l.b.locker.Unlock(ctx, l.name, l.fence) })
 }
 
 // dismiss gives the lease back and tells those who wait that there will be nothing to share, so that they do not take turns.
@@ -153,15 +154,16 @@ func (l *lease) dismiss(key string) {
 	}
 	ctx, cancel := l.b.writeContext()
 	defer cancel()
-	_ = l.b.do(ctx, "set", func(ctx context.Context) error {
-		return l.b.raw.Set(ctx, leaseNoter(key), []byte{'-'}, passShared)
+	noter := leaseNoter(key)
+	_ = l.b.doAt(ctx, noter, "set", func(ctx context.Context) error {
+		return l.b.raw.Set(ctx, noter, []byte{'-'}, passShared)
 	})
 	l.release()
 }
 
 // noted reports whether whoever had the lease said that there is nothing to share.
-func (b *backend) noted(ctx context.Context, noter string) bool {
-	return b.timed(ctx, "get", func(ctx context.Context) error {
+func (b *backend) noted(ctx context.Context, spent *time.Duration, noter string) bool {
+	return b.timed(ctx, spent, noter, "get", func(ctx context.Context) error {
 		_, err := b.raw.Get(ctx, noter)
 		return err
 	}) == nil
@@ -176,7 +178,7 @@ func (b *backend) keepUnder(ctx context.Context, l *lease, e *entry, ttl time.Du
 		return ReasonLateFill, nil
 	}
 	var ok bool
-	err := b.do(ctx, "set", func(ctx context.Context) (err error) {
+	err := b.doAt(ctx, e.Key(), "set", func(ctx context.Context) (err error) {
 		ok, err = b.locker.SetLocked(ctx, e.Key(), e.Append(nil), ttl, l.name, l.fence)
 		return err
 	})

@@ -31,7 +31,8 @@ type query struct {
 	key        []byte // base key
 	base       string // the same, once it is needed
 	found      found
-	variant    []byte // the key of the variant, where one was looked up
+	asking     time.Duration // what the store has taken so far
+	variant    []byte        // the key of the variant, where one was looked up
 	chunk      chunk
 	why        Reason // why the request was forwarded
 	number     uint64 // the store's newest at the look-up

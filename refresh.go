@@ -61,7 +61,7 @@ func (q *query) refresh(next http.Handler, found *found) {
 		defer e.work.Done()
 		defer e.refreshing.Add(-1)
 		var busy bool
-		if f.lease, busy = e.store.tryAcquire(f.ctx, f.key); busy {
+		if f.lease, busy = e.store.tryAcquire(f.ctx, f.key, new(time.Duration)); busy {
 			f.adopt(nil, nil) // another process refreshes it
 			return
 		}

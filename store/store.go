@@ -2,7 +2,7 @@
 //
 // A [Store] is three methods. What a store can do beyond them it says by implementing one of the small
 // capability interfaces of this package, which are looked for once, when a cache is built: [Local],
-// [MultiGetter], [Sequencer], [Sequenced], [Locker], [Lister], [Clearer], [Notifier] and [Sizer]. A store that must be
+// [MultiGetter], [Sequencer], [Sequenced], [Locker], [Lister], [Clearer], [Notifier], [Partitioned] and [Sizer]. A store that must be
 // released implements io.Closer.
 //
 // Package storetest is the executable form of this contract.
@@ -140,6 +140,14 @@ type Notifier interface {
 	// been missed, until ctx ends; its error is then ctx's. Both are called from one goroutine and must not
 	// block. lost is called once when watching begins.
 	Notify(ctx context.Context, changed func(key string), lost func()) error
+}
+
+// Partitioned is a store whose keys are spread over nodes that fail one by one. Who knows that one is down need not wait
+// for it, and need not do without the others.
+type Partitioned interface {
+	// Node names the node that key is on; that of "" has the marks of a [Sequencer]. It answers from what is known
+	// already, which may be wrong for a while after keys have moved.
+	Node(key string) string
 }
 
 // Sizer tells what a store holds.

@@ -1,0 +1,158 @@
+package reprise_test
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/reprise-go/reprise"
+	"github.com/reprise-go/reprise/internal/subject"
+	"github.com/reprise-go/reprise/store"
+)
+
+// slow is a shared store with two nodes: "b", which has the keys of paths that begin with /b, and "a", which has the others
+// and the marks. It also grants leases. Operations on a node take as long as it is told.
+type slow struct {
+	*subject.Shared
+	takes map[string]*atomic.Int64 // by node, nanoseconds
+	asked atomic.Int64             // operations on "b"
+}
+
+func newSlow() *slow {
+	return &slow{Shared: subject.NewShared(), takes: map[string]*atomic.Int64{"a": {}, "b": {}}}
+}
+
+func (s *slow) Node(key string) string {
+	if strings.Contains(key, "/b") {
+		return "b"
+	}
+	return "a"
+}
+
+func (s *slow) wait(ctx context.Context, key string) error {
+	node := s.Node(key)
+	if node == "b" {
+		s.asked.Add(1)
+	}
+	select {
+	case <-time.After(time.Duration(s.takes[node].Load())):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (s *slow) Set(ctx context.Context, key string, value []byte, ttl time.Duration) error {
+	if err := s.wait(ctx, key); err != nil {
+		return err
+	}
+	return s.Shared.Set(ctx, key, value, ttl)
+}
+
+func (s *slow) Marks(ctx context.Context, names ...string) (store.Marks, error) {
+	if err := s.wait(ctx, ""); err != nil {
+		return store.Marks{}, err
+	}
+	return s.Shared.Marks(ctx, names...)
+}
+
+func (s *slow) GetMarked(ctx context.Context, key string, names ...string) ([]byte, store.Marks, error) {
+	if err := s.wait(ctx, key); err != nil {
+		return nil, store.Marks{}, err
+	}
+	return s.Shared.GetMarked(ctx, key, names...)
+}
+
+func (s *slow) Lock(ctx context.Context, name string, _ time.Duration) (uint64, bool, error) {
+	return 1, true, s.wait(ctx, name)
+}
+
+func (s *slow) Renew(ctx context.Context, name string, _ uint64, _ time.Duration) (bool, error) {
+	return true, s.wait(ctx, name)
+}
+
+func (s *slow) Unlock(ctx context.Context, name string, _ uint64) error { return s.wait(ctx, name) }
+
+func (s *slow) SetLocked(ctx context.Context, key string, v []byte, ttl time.Duration, _ string, _ uint64) (bool, error) {
+	return true, s.Set(ctx, key, v, ttl)
+}
+
+// served caches a handler that answers the path in s, and returns a client that says X-Cache and how long it took.
+func served(t *testing.T, s store.Store) func(path string) (string, time.Duration) {
+	c := open(t, reprise.Config{Store: s, Logger: slog.New(slog.DiscardHandler)})
+	h := c.WrapFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.URL.Path) }, reprise.TTL(time.Hour))
+	return func(path string) (string, time.Duration) {
+		began := time.Now()
+		w := get(h, path)
+		took := time.Since(began)
+		synctest.Wait() // it is stored
+		if w.Code != http.StatusOK || w.Body.String() != path {
+			t.Errorf("GET %s = %d %q; want 200 and the path", path, w.Code, w.Body)
+		}
+		return w.Header().Get("X-Cache"), took
+	}
+}
+
+// A node that hangs costs five requests their patience, and nobody who asks for what is on another node.
+func TestBreakerOfNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSlow()
+		ask := served(t, s)
+		ask("/a")
+		ask("/b")
+		s.takes["b"].Store(int64(time.Hour))
+		for i := range 5 {
+			if mark, took := ask("/b"); mark != "MISS" || took != 250*time.Millisecond {
+				t.Errorf("request %d of the node that hangs: %s after %v; want a MISS after 250ms", i, mark, took)
+			}
+			if mark, took := ask("/a"); mark != "HIT" || took != 0 {
+				t.Errorf("another node: %s after %v; want a HIT at once", mark, took)
+			}
+		}
+		asked := s.asked.Load()
+		for range 100 {
+			if mark, took := ask("/b"); mark != "MISS" || took != 0 {
+				t.Errorf("a node that is left alone: %s after %v; want a MISS at once", mark, took)
+			}
+			if mark, _ := ask("/a"); mark != "HIT" {
+				t.Errorf("another node: %s; want a HIT", mark)
+			}
+		}
+		time.Sleep(5 * time.Second)
+		if n := s.asked.Load() - asked; n == 0 || n > 10 {
+			t.Errorf("%d probes in 5s; want some, at most one in 500ms", n)
+		}
+		s.takes["b"].Store(0)
+		time.Sleep(time.Second)
+		if mark, _ := ask("/b"); mark != "HIT" {
+			t.Errorf("a second after the node is back: %s; want a HIT", mark)
+		}
+	})
+}
+
+// The operations before one answer share the store's time: a miss looks up, takes a lease and looks again.
+func TestStoreTimeoutIsShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSlow()
+		ask := served(t, s)
+		s.takes["a"].Store(int64(100 * time.Millisecond))
+		if mark, took := ask("/1"); mark != "MISS" || took != 250*time.Millisecond {
+			t.Errorf("operations of 100ms: %s after %v; want a MISS after 250ms", mark, took)
+		}
+		time.Sleep(time.Minute)
+		s.takes["a"].Store(int64(50 * time.Millisecond))
+		if mark, took := ask("/2"); mark != "MISS" || took != 150*time.Millisecond {
+			t.Errorf("operations of 50ms: %s after %v; want a MISS after three", mark, took)
+		}
+		time.Sleep(time.Minute)
+		if mark, took := ask("/2"); mark != "HIT" || took != 50*time.Millisecond {
+			t.Errorf("operations of 50ms: %s after %v; want a HIT after one", mark, took)
+		}
+	})
+}
