@@ -106,7 +106,7 @@ const (
 // Event tells what became of one request or call. It is a value: keep it as long as you like.
 type Event struct {
 	Outcome Outcome
-	Reason  Reason        // why not, or why stale; "" on a fresh hit and on a plain miss
+	Reason  Reason        // why not, or why stale; "" on a fresh hit, and on a miss because nothing was there
 	Name    string        // of the function; "" for a response
 	Method  string        // of the request; "" for functions
 	Key     string        // the full key; "" if there is none. Credentials are in it as digests only
@@ -184,9 +184,12 @@ func (q *query) observeFill(f *fill) {
 	}
 	reason := f.verdict()
 	o := Miss
-	if reason != "" {
+	switch {
+	case reason != "":
 		o = Pass
 		q.warnIdentified(reason)
+	case f.why != ReasonNotStored:
+		reason = f.why
 	}
 	q.observeStatus(o, reason, f.recorder.status)
 }

@@ -45,7 +45,7 @@ func (q *query) serveFound(w http.ResponseWriter, next http.Handler) bool {
 	found := &q.found
 	e := found.entry
 	if e == nil {
-		q.why = found.why
+		q.why, q.failure = found.why, found.err
 		if q.directives && q.cc.OnlyIfCached {
 			q.fail(w, http.StatusGatewayTimeout, ReasonOnlyIfCached) // RFC 9111 §5.2.1.7
 			return true
@@ -263,6 +263,7 @@ func (q *query) bypass(w http.ResponseWriter, next http.Handler, why Reason) {
 	q.why = why
 	if why == ReasonDisabled {
 		next.ServeHTTP(w, q.withScope())
+		q.observe(Bypass, why, nil, nil)
 		return
 	}
 	if why == ReasonMethod && !rt.noPurge && rfc9111.Unsafe(q.r.Method) {

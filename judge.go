@@ -56,6 +56,9 @@ func (f *fill) judge(status int, h http.Header, length int64, s said) (j judgeme
 	default:
 		// Nobody else's answer either: also a 206 or 304 that nobody asked for.
 		j.reason = Reason(why)
+		if why == rfc9111.Cookie {
+			j.reason = f.identified // a certificate counts as one
+		}
 		return j
 	}
 	switch {
