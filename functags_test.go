@@ -146,15 +146,21 @@ func TestFuncInvalidationMeetsLoad(t *testing.T) {
 				data := atomic.Int64{}
 				data.Store(1)
 				slow := true
+				var opts []reprise.FuncOption
+				if name == "tag" {
+					opts = append(opts, reprise.Tags("static"))
+				}
 				f := newFunc(t, c.Namespace("ns"), "f", func(ctx context.Context, _ int) (int64, error) {
 					v := data.Load()
-					reprise.AddTags(ctx, "inside")
+					if name == "inner tag" {
+						reprise.AddTags(ctx, "inside")
+					}
 					if slow {
 						slow = false
 						time.Sleep(time.Second)
 					}
 					return v, nil
-				}, reprise.Tags("static"))
+				}, opts...)
 				var wg sync.WaitGroup
 				wg.Go(func() { wants(t, "the call before", int64(1))(f.Get(t.Context(), 1)) })
 				synctest.Wait()
