@@ -42,6 +42,18 @@ func (r ring) server(key string) int {
 	return r[i].server
 }
 
+// Node implements [store.Partitioned]: it is the address of the server that has the key.
+func (s *Store) Node(key string) string {
+	if len(s.cfg.Servers) == 1 {
+		return ""
+	}
+	itemKey := s.lifeKey()
+	if key != "" {
+		itemKey = s.dataKey(key)
+	}
+	return s.cfg.Servers[s.ring.server(itemKey)]
+}
+
 // hash is FNV-1a with the bits mixed at the end: texts that differ in their last byte alone end up far apart. It is the
 // same in every process and release: another hash would look for keys where they are not, and for marks.
 func hash(s string) uint64 {

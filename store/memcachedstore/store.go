@@ -120,6 +120,7 @@ var (
 	_ store.MultiGetter = (*Store)(nil)
 	_ store.Sequencer   = (*Store)(nil)
 	_ store.Locker      = (*Store)(nil)
+	_ store.Partitioned = (*Store)(nil)
 )
 
 // New returns a store on the servers of cfg. It connects to none of them yet. The caller closes it.

@@ -51,6 +51,9 @@ func (s *Store) openLane() (*lane, error) {
 		l.release()
 		return nil, err
 	}
+	if c.cluster {
+		c.learn(ctx)
+	}
 	return l, nil
 }
 

@@ -123,7 +123,14 @@ func (s *Store) GetMarked(ctx context.Context, key string, names ...string) ([]b
 // within the call, so what was invalidated before it began is marked in what it reads.
 func (s *Store) getApart(ctx context.Context, c *connection, valueKey string, names []string) ([]byte, store.Marks, error) {
 	reply := make(chan rueidis.RedisResult, 1) // has room: nobody may be waiting any more
-	go func() { reply <- c.Do(ctx, c.B().Get().Key(valueKey).Build()) }()
+	// The goroutine ends with ctx, or a second after it.
+	go func() {
+		r := c.Do(ctx, c.B().Get().Key(valueKey).Build())
+		reply <- r
+		if r.NonRedisError() != nil && !errors.Is(ctx.Err(), context.Canceled) {
+			c.relearn()
+		}
+	}()
 	m, err := s.Marks(ctx, names...)
 	if err != nil {
 		return nil, store.Marks{}, err

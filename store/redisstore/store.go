@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -23,6 +24,7 @@ var (
 	_ store.Lister      = (*Store)(nil)
 	_ store.Clearer     = (*Store)(nil)
 	_ store.Notifier    = (*Store)(nil)
+	_ store.Partitioned = (*Store)(nil)
 )
 
 // Store is a [store.Store] on Redis or Valkey. Use [New].
@@ -39,6 +41,9 @@ type connection struct {
 	rueidis.Client
 	cluster bool
 	gate    *gate
+
+	topology atomic.Pointer[topology] // of a Cluster; nil as long as it is not known
+	learned  atomic.Int64             // when a failure led to asking for it last, in Unix nanoseconds
 }
 
 func newConnection(c rueidis.Client) *connection {

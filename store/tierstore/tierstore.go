@@ -164,6 +164,14 @@ func (t *tier) Close() error {
 	return nil
 }
 
+// Node implements [store.Partitioned]: the far store's node, if it has several.
+func (t *tier) Node(key string) string {
+	if p, ok := t.far.(store.Partitioned); ok {
+		return p.Node(key)
+	}
+	return ""
+}
+
 func (t *tier) begin(ctx context.Context, op string) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("tierstore: %s: %w", op, err)
