@@ -6,6 +6,7 @@ import (
 	"hash/fnv"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -233,7 +234,11 @@ func (f *fill) entryOf(rec *recorder, body []byte) *entry {
 	switch {
 	case rec.status == http.StatusNoContent:
 		delete(h, "Content-Length") // RFC 9110 §8.6
-	case f.head || rec.noBody:
+	case rec.noBody:
+	case f.head:
+		if h["Content-Length"] == nil && rec.n > 0 { // as net/http does
+			h["Content-Length"] = rec.line(strconv.FormatInt(rec.n, 10))
+		}
 	case rec.exact():
 		h["Content-Length"] = rec.line(f.engine.text.length.of(int64(len(body)), "", ""))
 	}
