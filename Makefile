@@ -4,6 +4,7 @@ MODULES := . bench cmd/reprise e2e store/dynamostore store/memcachedstore store/
 PACKAGES      := $(patsubst ././%,./%,$(MODULES:%=./%/...))
 GOLANGCI_LINT := bin/golangci-lint
 FUZZTIME      ?= 60s
+SOAKTIME      ?= 30m
 
 # In CI a server that is missing is a failure; on a developer's machine the tests that need it are skipped.
 ifeq ($(CI),true)
@@ -45,6 +46,10 @@ $(GOLANGCI_LINT): tools/go.mod tools/go.sum
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME (60s)
 	FUZZTIME=$(FUZZTIME) ./scripts/fuzz.sh $(PACKAGES)
+
+.PHONY: soak
+soak: ## a million operations on each store while everything fails (e2e/history); at most SOAKTIME (30m) for each
+	go test -count=1 -timeout 0 -v ./e2e/history -soak=$(SOAKTIME)
 
 .PHONY: cover
 cover: ## test coverage, per function in coverage.txt, in total on the terminal

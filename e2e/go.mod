@@ -6,10 +6,12 @@ require (
 	github.com/aws/aws-sdk-go-v2 v1.47.6
 	github.com/aws/aws-sdk-go-v2/credentials v1.20.14
 	github.com/aws/aws-sdk-go-v2/service/dynamodb v1.73.0
+	github.com/redis/rueidis v1.0.79
 	github.com/reprise-go/reprise v0.0.0
 	github.com/reprise-go/reprise/store/dynamostore v0.0.0
 	github.com/reprise-go/reprise/store/memcachedstore v0.0.0
 	github.com/reprise-go/reprise/store/redisstore v0.0.0
+	golang.org/x/sys v0.47.0
 )
 
 require (
@@ -20,9 +22,7 @@ require (
 	github.com/aws/smithy-go v1.28.8 // indirect
 	github.com/dunglas/httpsfv v1.1.2 // indirect
 	github.com/maypok86/otter/v2 v2.4.0 // indirect
-	github.com/redis/rueidis v1.0.79 // indirect
 	github.com/sony/gobreaker/v2 v2.4.0 // indirect
-	golang.org/x/sys v0.47.0 // indirect
 )
 
 replace (
