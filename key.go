@@ -470,7 +470,7 @@ func (q *querySettings) append(b []byte, raw string) []byte {
 	}
 	for _, d := range q.defaults {
 		if !slices.ContainsFunc(pairs, func(p queryPair) bool { return p.name == d.name }) {
-			pairs = append(pairs, queryPair{name: d.name, value: d.value})
+			pairs = append(pairs, queryPair(d))
 		}
 	}
 	sortPairs(pairs)
