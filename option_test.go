@@ -18,7 +18,7 @@ import (
 // configErrors returns the mistakes that err joins.
 func configErrors(t *testing.T, err error) (all []*reprise.ConfigError) {
 	t.Helper()
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // the shape of errors.Join is what is tested
+	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		t.Fatalf("the error is %T; want several, joined", err)
 	}
@@ -110,7 +110,7 @@ func TestOptionMistakes(t *testing.T) {
 		}
 		all := configErrors(t, err)
 		e := all[0]
-		nan := tt.value != tt.value //nolint:staticcheck // NaN alone is not itself
+		nan := tt.value != tt.value // NaN alone is not itself
 		if len(all) != 1 || e.Option != tt.option || e.Value != tt.value && !nan {
 			t.Errorf("NewRoute: %q with Option %q, Value %v; want one with %q, %v", err, e.Option, e.Value, tt.option, tt.value)
 		}
