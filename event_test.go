@@ -452,7 +452,7 @@ func TestReasonsClosed(t *testing.T) {
 func TestOutcomes(t *testing.T) {
 	want := []string{"", "hit", "stale", "collapsed", "miss", "pass", "bypass", "refreshed", "failed", "unknown"}
 	for i, name := range want {
-		if got := reprise.Outcome(i).String(); got != name { //nolint:gosec // 0 to 9
+		if got := reprise.Outcome(i).String(); got != name {
 			t.Errorf("Outcome(%d) = %q; want %q", i, got, name)
 		}
 	}
