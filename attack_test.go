@@ -348,9 +348,7 @@ func TestAttackCredentials(t *testing.T) {
 					h := c.WrapFunc(func(w http.ResponseWriter, r *http.Request) {
 						name := who(r)
 						time.Sleep(50 * time.Millisecond)
-						for field, lines := range fields {
-							w.Header()[field] = lines
-						}
+						maps.Copy(w.Header(), fields)
 						_, _ = io.WriteString(w, "for "+name)
 					})
 					ask := func(name string) {
