@@ -125,9 +125,9 @@ func TestRefreshBackOff(t *testing.T) {
 				for i := 1; i < len(at); i++ {
 					waits = append(waits, (at[i] - at[i-1]).Round(time.Second))
 				}
-				want := []time.Duration{1, 2, 4, 8, 16, 32, 60, 60, 60}
-				for i := range want {
-					want[i] *= time.Second
+				var want []time.Duration
+				for _, seconds := range []int{1, 2, 4, 8, 16, 32, 60, 60, 60} {
+					want = append(want, time.Duration(seconds)*time.Second)
 				}
 				if !slices.Equal(waits, want) {
 					t.Errorf("refreshes waited %v; want %v", waits, want)
