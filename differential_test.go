@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httptrace"
@@ -162,7 +162,9 @@ func TestLikeNetHTTP(t *testing.T) {
 		}, only1: true},
 		{name: "205", handler: status(205, "")},
 		{name: "299", handler: status(299, "odd")},
-		{name: "301", handler: func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "https://example.test/", 301) }},
+		{name: "301", handler: func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "https://example.test/", http.StatusMovedPermanently)
+		}},
 		{name: "304", handler: status(304, "")},
 		{name: "304 with a body", handler: status(304, "none")},
 		{name: "404", handler: http.NotFound},
@@ -302,7 +304,7 @@ func TestLikeNetHTTP(t *testing.T) {
 func listen(t *testing.T, h http.Handler, proto int) *httptest.Server {
 	t.Helper()
 	s := httptest.NewUnstartedServer(h)
-	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
 	if proto == 2 {
 		s.EnableHTTP2 = true
 		s.StartTLS()
