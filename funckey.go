@@ -89,7 +89,8 @@ func newStructWriter(t reflect.Type, path string, exported bool) (keyWriter, str
 	}
 	var fields []field
 	var errs []error
-	shape := "{"
+	var shape strings.Builder
+	shape.WriteByte('{')
 	for i := range t.NumField() {
 		f := t.Field(i)
 		if f.Name == "_" {
@@ -101,7 +102,7 @@ func newStructWriter(t reflect.Type, path string, exported bool) (keyWriter, str
 			continue
 		}
 		fields = append(fields, field{i, w})
-		shape += f.Name + " " + f.Type.Kind().String() + s + ";"
+		shape.WriteString(f.Name + " " + f.Type.Kind().String() + s + ";")
 	}
 	if errs != nil {
 		return nil, "", errors.Join(errs...)
@@ -161,7 +162,7 @@ func writeBytes(b *KeyBuilder, v reflect.Value) {
 // writeTime adds the moment and the zone it is told in: a function that prints it answers differently in another zone. The
 // monotonic clock counts for nothing.
 func writeTime(b *KeyBuilder, v reflect.Value) {
-	t, _ := v.Addr().Interface().(*time.Time) // a pointer into the argument: no copy escapes
+	t, _ := reflect.TypeAssert[*time.Time](v.Addr()) // a pointer into the argument: no copy escapes
 	_, offset := t.Zone()
 	b.part(partTime)
 	b.buf = strconv.AppendInt(b.buf, t.Unix(), 10)
