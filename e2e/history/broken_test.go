@@ -70,7 +70,7 @@ func TestBrokenStores(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := realserver.NewRedis(t)
 			report := do(t, history.Config{
-				Operations: 5000, Objects: 200, Clients: 8, Mutations: 10, Rounds: 1,
+				Operations: 8000, Objects: 300, Clients: 8, Mutations: 10, Rounds: 1,
 				Workers: processes(history.Spec{Store: history.Redis, Addr: s.Addr(), Slow: 0.1, Broken: name}),
 				Faults:  []history.Fault{emptied(t, s)},
 			})
