@@ -296,7 +296,7 @@ func (rec *recorder) sniff(next []byte) {
 	}
 	b := rec.heldBytes()
 	if len(b) < sniffBytes && len(next) > 0 {
-		b = append(b[:len(b):len(b)], next[:min(len(next), sniffBytes-len(b))]...)
+		b = append(slices.Clip(b), next[:min(len(next), sniffBytes-len(b))]...)
 	}
 	if len(b) > 0 {
 		rec.head["Content-Type"] = []string{http.DetectContentType(b)}
