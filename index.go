@@ -91,7 +91,7 @@ func (l *learned) readIndex() {
 	})
 	for b := l.Body; len(b) > 0; {
 		n, k := binary.Uvarint(b)
-		if k <= 0 || n > uint64(len(b)-k) {
+		if k <= 0 || n > uint64(len(b)-k) { //nolint:gosec // not negative
 			l.variants = nil
 			return
 		}
