@@ -153,7 +153,7 @@ func (c *counters) sum(o Outcome) (n uint64) {
 // observe reports the answer to q; e is the entry that it came from, if any.
 func (q *query) observe(o Outcome, reason Reason, e *entry, err error) {
 	en := q.rt.cache.engine
-	en.counts.add(o, uint64(q.now.Nanosecond()))
+	en.counts.add(o, uint64(q.now.Nanosecond())) //nolint:gosec // any spread will do
 	if en.config.Observe == nil {
 		return
 	}
