@@ -179,7 +179,7 @@ func loader[K, V any](context.Context, K) (v V, err error) { return v, err }
 func TestFuncConfig(t *testing.T) {
 	type private struct {
 		Since time.Time
-		until time.Time
+		until time.Time //nolint:unused // private is what it is for
 	}
 	type bad struct {
 		Name string
