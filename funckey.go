@@ -7,6 +7,7 @@ import (
 	"math"
 	"reflect"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -107,11 +108,12 @@ func newStructWriter(t reflect.Type, path string, exported bool) (keyWriter, str
 	if errs != nil {
 		return nil, "", errors.Join(errs...)
 	}
+	shape.WriteByte('}')
 	return func(b *KeyBuilder, v reflect.Value) {
 		for i := range fields {
 			fields[i].write(b, v.Field(fields[i].index))
 		}
-	}, shape + "}", nil
+	}, shape.String(), nil
 }
 
 // shapePart is the part of a key that tells the shape of its type; "" for a type that is one part.
