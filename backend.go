@@ -252,10 +252,15 @@ func (b *backend) usable(ctx context.Context, e *entry, f marked, ns names) (usa
 }
 
 // valid reports whether a fill that began at number may still be stored: nothing of what names e was invalidated since.
-func (b *backend) valid(ctx context.Context, e *entry) bool {
+func (b *backend) valid(ctx context.Context, e *entry) bool { return b.refuses(ctx, e) == "" }
+
+// refuses says why a fill that began at e's number may no longer be stored, "" if it may.
+func (b *backend) refuses(ctx context.Context, e *entry) Reason {
 	if b.numbers == nil {
-		usable := eachNameOf(e, func(kind byte, name string) bool { return b.seq.Mark(kind, name) <= e.Sequence })
-		return usable
+		if eachNameOf(e, func(kind byte, name string) bool { return b.seq.Mark(kind, name) <= e.Sequence }) {
+			return ""
+		}
+		return ReasonLateFill
 	}
 	var ns names
 	eachNameOf(e, ns.add)
@@ -264,12 +269,17 @@ func (b *backend) valid(ctx context.Context, e *entry) bool {
 		m, err = b.numbers.Marks(ctx, ns...)
 		return err
 	})
-	if err != nil || m.Incarnation == 0 || m.Incarnation != e.Incarnation {
-		return false
+	if err != nil || m.Incarnation == 0 {
+		return ReasonStoreFailed
 	}
-	usable, _ := ns.verdict(m, e.Sequence)
-	return usable
+	if usable, _ := ns.verdict(m, e.Sequence); !usable || m.Incarnation != e.Incarnation {
+		return ReasonLateFill
+	}
+	return ""
 }
+
+// blind reports whether the look-up could not read the store's numbers. A fill that follows has none, and is not stored.
+func (b *backend) blind(found *found) bool { return b.numbers != nil && found.incarnation == 0 }
 
 // raisedSince reports whether an invalidation after number names what q asks for, by anything but a tag.
 func (b *backend) raisedSince(q *query, found *found, number uint64) bool {
@@ -297,8 +307,8 @@ func (b *backend) raise(ctx context.Context, ns []string) error {
 
 // keep stores e at its key. It returns why it did not.
 func (b *backend) keep(ctx context.Context, e *entry, live any, bytes int64, ttl time.Duration) (Reason, error) {
-	if !b.valid(ctx, e) {
-		return ReasonLateFill, nil
+	if why := b.refuses(ctx, e); why != "" {
+		return why, nil
 	}
 	return b.write(ctx, e, live, bytes, ttl)
 }

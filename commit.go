@@ -138,7 +138,11 @@ func (f *fill) commit(rec *recorder, body []byte) {
 	if spare := cap(body) - len(body); spare > len(body)/8 {
 		body = slices.Clone(body) // a store counts what it can see
 	}
-	f.store(f.entryOf(rec, slices.Clip(body)))
+	e := f.entryOf(rec, slices.Clip(body))
+	f.mu.Lock()
+	f.entry = e // who comes while the store is being written gets all that a stored response gives
+	f.mu.Unlock()
+	f.store(e)
 }
 
 // lastWord asks what can only be told when the handler has returned, and names the answer.
@@ -238,7 +242,7 @@ func (f *fill) keep(ctx context.Context, e *entry, ttl time.Duration) {
 	if why == "" && f.variant != "" {
 		err = f.engine.keepIndex(ctx, f, e, ttl)
 	}
-	if why == ReasonLateFill {
+	if why != "" {
 		f.refuse(why)
 	}
 	if err != nil {

@@ -64,6 +64,7 @@ type fill struct {
 
 	mu       sync.Mutex
 	phase    phase
+	started  time.Time     // when the handler was called
 	veto     Reason        // why the answer is not stored, whatever its head says
 	claimed  bool          // the handler's answer goes to the first client; FillTimeout can no longer take its place
 	landed   bool          // the handler is done; FillTimeout comes too late
@@ -132,6 +133,9 @@ func (q *query) prepare(next http.Handler, found *found) *fill {
 		number: found.number, incarnation: found.incarnation,
 	}
 	f.url, f.path = q.names()
+	if f.engine.store.blind(found) {
+		f.veto = ReasonStoreFailed
+	}
 	return f
 }
 
@@ -147,7 +151,7 @@ func (f *fill) open(parent context.Context) {
 func (f *fill) run(w http.ResponseWriter, r *http.Request) {
 	f.engine.running.Add(1)
 	rec := newRecorder(f, w)
-	f.startTimer()
+	f.begin()
 	returned := false
 	defer func() {
 		// Also after a panic or runtime.Goexit: nobody may wait for what never comes.
@@ -170,12 +174,14 @@ func (f *fill) run(w http.ResponseWriter, r *http.Request) {
 	rec.drain()
 }
 
-func (f *fill) startTimer() {
+// begin takes note that the handler is about to be called.
+func (f *fill) begin() {
+	f.mu.Lock()
+	defer f.mu.Unlock() // the timer may fire at once, and reads it
+	f.started = time.Now()
 	if f.rt.fillTimeout == Forever || f.writes {
 		return
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock() // the timer may fire at once, and reads it
 	f.timer = time.AfterFunc(f.rt.fillTimeout, f.tooLate)
 }
 
@@ -348,6 +354,9 @@ func (f *fill) unclaim() {
 // goAlone says that the answer cannot be shared. Followers run the handler for themselves, at once and in parallel, and the key is
 // remembered.
 func (f *fill) goAlone() {
+	if !f.writes {
+		f.pass() // first: who is woken looks for it
+	}
 	f.mu.Lock()
 	if f.phase != pending {
 		f.mu.Unlock()
@@ -358,11 +367,9 @@ func (f *fill) goAlone() {
 	f.mu.Unlock()
 	f.endFlight()
 	f.dropLease()
-	if f.writes {
-		return // its context is the client's already
+	if !f.writes { // the context of a write is the client's already
+		f.loosen()
 	}
-	f.pass()
-	f.loosen()
 }
 
 // passFor is how long a key is remembered whose answer could not be shared.

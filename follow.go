@@ -6,20 +6,57 @@ import (
 	"time"
 )
 
+// admission says what a fill is to a request that wants the same.
+type admission uint8
+
+const (
+	refused  admission = iota // no answer to it
+	admitted                  // its answer; the request is a follower
+	crowded                   // its answer, for too many already
+	tooEarly                  // began before the request, and nobody can tell what was invalidated since
+)
+
 // admit makes q a follower of f, unless an invalidation came between them: whoever asks after it must not get what
-// was begun before.
-func (f *fill) admit(q *query, found *found) (ok, crowded bool) {
+// was begun before. A handler that has yet to start comes after whatever the request comes after.
+func (f *fill) admit(q *query, found *found) admission {
 	q.number = found.number
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.incarnation != found.incarnation || f.engine.store.raisedSince(q, found, f.number) || !f.offers(q) {
-		return false, false
+	if !f.offers(q) {
+		return refused
+	}
+	if !f.started.IsZero() && f.started.Before(q.start) {
+		switch b := &f.engine.store; {
+		case b.blind(found) && (f.phase == pending || f.phase == open):
+			return tooEarly
+		case b.blind(found):
+			return refused
+		case f.incarnation != found.incarnation, b.raisedSince(q, found, f.number):
+			return refused
+		}
 	}
 	if f.waiting+len(f.readers) >= f.engine.config.Limits.Followers {
-		return false, true
+		return crowded
 	}
 	f.waiting++
-	return true, false
+	return admitted
+}
+
+// outwait waits until f has ended, or the client has left. While the store cannot be read, requests for one key so
+// share every second run, instead of running the handler each for itself.
+func (q *query) outwait(f *fill) {
+	f.mu.Lock()
+	for f.phase == pending || f.phase == open {
+		change := f.change()
+		f.mu.Unlock()
+		select {
+		case <-change:
+		case <-q.r.Context().Done():
+			return
+		}
+		f.mu.Lock()
+	}
+	f.mu.Unlock()
 }
 
 // offers reports whether f still has an answer for q, as far as can be told. f.mu is held.
@@ -102,6 +139,8 @@ func (q *query) await(f *fill) (phase, *reader) {
 		}
 		switch {
 		case f.phase == pending:
+		case f.phase == ended && f.entry != nil:
+			return whole, nil
 		case (f.phase == open || f.phase == ended) && f.offers(q):
 			rd := &reader{}
 			f.readers = append(f.readers, rd)

@@ -150,25 +150,28 @@ func (q *query) forward(w http.ResponseWriter, next http.Handler, epoch flight.E
 				continue
 			}
 		}
-		crowded := false
+		var as admission
 		f, led := e.fills.Join(q.baseKey(), key, epoch,
-			func(f *fill) (ok bool) { ok, crowded = f.admit(q, &q.found); return ok || crowded },
+			func(f *fill) bool { as = f.admit(q, &q.found); return as != refused },
 			func() *fill {
 				f := q.newFill(next, &q.found)
 				f.key, f.attempt, f.stripped = key, attempt, true
 				return f
 			})
 		switch {
-		case crowded:
+		case led:
+			q.lead(w, f)
+			return
+		case f == nil: // a fill has ended since the look-up
+		case as == tooEarly:
+			q.outwait(f)
+		case as == crowded:
 			q.why = ReasonTooMany
 			f := q.newFill(next, &q.found)
 			f.refuse(ReasonTooMany)
 			q.lead(w, f)
 			return
-		case led:
-			q.lead(w, f)
-			return
-		case f != nil:
+		default:
 			done, failures := q.follow(w, f)
 			if done {
 				return

@@ -174,8 +174,8 @@ func (b *backend) keepUnder(ctx context.Context, l *lease, e *entry, ttl time.Du
 	if l == nil {
 		return b.keep(ctx, e, e, e.bytes(), ttl)
 	}
-	if !b.valid(ctx, e) {
-		return ReasonLateFill, nil
+	if why := b.refuses(ctx, e); why != "" {
+		return why, nil
 	}
 	var ok bool
 	err := b.doAt(ctx, e.Key(), "set", func(ctx context.Context) (err error) {

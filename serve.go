@@ -143,6 +143,9 @@ func (q *query) cacheStatus(outcome Outcome, ttl time.Duration, status int) stri
 		if ttl == Forever {
 			return text.forever(name)
 		}
+		if ttl < 0 {
+			ttl = min(ttl, -time.Second) // what has just become stale does not look fresh
+		}
 		return text.hit.of(seconds64(ttl), name, "; hit; ttl=")
 	case Collapsed:
 		return forwarded{why: ReasonNotStored, collapsed: true}.member(name)
@@ -215,6 +218,8 @@ func fwd(why Reason) string {
 		return "request"
 	case ReasonInvalidated, ReasonRecordBad, ReasonHead, "":
 		return "uri-miss"
+	case ReasonStoreFailed:
+		return "miss" // whether anything is stored is not known
 	}
 	return "bypass"
 }
