@@ -69,13 +69,13 @@ func (q *query) refresh(next http.Handler, found *found) {
 		stop := context.AfterFunc(e.ctx, func() { f.cancel(context.Cause(e.ctx)) })
 		defer stop()
 		if !detached {
-			f.next = aborted // whoever follows takes over
+			f.next = http.HandlerFunc(aborted) // whoever follows takes over
 		}
 		f.run(nil, f.req)
 	}()
 }
 
-var aborted http.HandlerFunc = func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
+func aborted(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
 
 // detach makes the request of a background refresh. It reports whether the route's Detach did its part.
 func (f *fill) detach(q *query) (ok bool) {
