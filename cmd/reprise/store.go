@@ -35,7 +35,7 @@ func openStore(ctx context.Context, raw string) (store.Store, io.Closer, error) 
 	case "dynamodb":
 		return openDynamo(ctx, u)
 	case "file":
-		return openFile(u) //nolint:contextcheck // the store scans its directory until it is closed
+		return openFile(u)
 	}
 	return nil, nil, fmt.Errorf("--store %s: unknown kind of store; use one of %s", u.Redacted(), storeForms)
 }
