@@ -50,7 +50,7 @@ func mergeVary(h http.Header, names []string) {
 	}
 	for _, name := range names {
 		if !slices.Contains(have, name) {
-			h["Vary"] = append(h["Vary"][:len(h["Vary"]):len(h["Vary"])], name)
+			h["Vary"] = append(slices.Clip(h["Vary"]), name)
 		}
 	}
 }
@@ -63,7 +63,7 @@ func (f *fill) learn() {
 	all := f.names
 	for _, name := range f.vary {
 		if !slices.Contains(all, name) {
-			all = append(all[:len(all):len(all)], name)
+			all = append(slices.Clip(all), name)
 		}
 	}
 	if len(all) != len(f.names) {
