@@ -129,7 +129,7 @@ func (q *query) addStatus(h http.Header, member string) { addStatus(h, member, q
 // addStatus adds this cache's member to Cache-Status, after those of caches nearer to the origin (RFC 9211 §2).
 func addStatus(h http.Header, member string, line func(string) []string) {
 	if lines, ok := h["Cache-Status"]; ok {
-		h["Cache-Status"] = append(lines[:len(lines):len(lines)], member)
+		h["Cache-Status"] = append(slices.Clip(lines), member)
 		return
 	}
 	h["Cache-Status"] = line(member)
