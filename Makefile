@@ -34,6 +34,11 @@ test: ## install missing servers, then run all tests with the race detector
 	./scripts/test-servers.sh
 	go test -race -shuffle=on -count=1 $(PACKAGES)
 
+.PHONY: soak
+soak: ## the faults of e2e as long as in production, several rounds, with their table
+	./scripts/test-servers.sh
+	go test -race -count=3 -timeout=30m -v -run TestFaults ./e2e -full
+
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## golangci-lint in every module
 	$(GOLANGCI_LINT) run $(PACKAGES)

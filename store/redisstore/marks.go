@@ -128,7 +128,7 @@ func (s *Store) getApart(ctx context.Context, c *connection, valueKey string, na
 		r := c.Do(ctx, c.B().Get().Key(valueKey).Build())
 		reply <- r
 		if r.NonRedisError() != nil && !errors.Is(ctx.Err(), context.Canceled) {
-			c.relearn()
+			c.relearn() //nolint:contextcheck // the caller has gone by then
 		}
 	}()
 	m, err := s.Marks(ctx, names...)
