@@ -292,7 +292,7 @@ func (r *run[K, V]) rethrow() {
 func (t *task[K, V]) settle(a answer[V], s said) {
 	f, err := t.run.f, a.err
 	now := time.Now()
-	tags, reason := tagsOf(f.tags, s.tags)
+	tags, reason := f.tagsWith(s.tags)
 	ttl := f.ttl
 	if s.ttlSet {
 		ttl = s.ttl

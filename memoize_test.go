@@ -306,7 +306,7 @@ func TestMemoizePanic(t *testing.T) {
 		abort := reprise.Memoize(c, "abort", func(context.Context, int) (int, error) { panic(http.ErrAbortHandler) })
 		func() {
 			defer func() {
-				if v := recover(); v != http.ErrAbortHandler {
+				if v := recover(); v != any(http.ErrAbortHandler) {
 					t.Errorf("panicked with %v; want http.ErrAbortHandler itself", v)
 				}
 			}()

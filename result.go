@@ -154,8 +154,10 @@ func references(t reflect.Type) (n int64) {
 	}
 }
 
-// tagsOf joins the tags of a function and what its loader said, each once. A reason is why a value with them is not stored.
-func tagsOf(static, said []string) ([]string, Reason) {
+// tagsWith joins the tags of the function and what its loader said, each once. A reason is why a value with them is not
+// stored.
+func (f *Func[K, V]) tagsWith(said []string) ([]string, Reason) {
+	static := f.tags
 	tags := static
 	if len(said) > 0 {
 		tags = slices.Concat(static, said)
@@ -165,10 +167,8 @@ func tagsOf(static, said []string) ([]string, Reason) {
 	if len(tags) > maxTags {
 		return tags, ReasonTooManyTags
 	}
-	for _, t := range said {
-		if tagFault(t) != "" {
-			return tags, ReasonBadTag
-		}
+	if slices.ContainsFunc(said, func(t string) bool { return tagFault(t) != "" }) || len(tags) > 0 && !f.engine.store.sequenced() {
+		return tags, ReasonBadTag
 	}
 	return tags, ""
 }

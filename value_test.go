@@ -1,6 +1,7 @@
 package reprise_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strings"
@@ -191,6 +192,14 @@ func TestValueWithoutNumbers(t *testing.T) {
 			t.Error(err)
 		}
 		wants(t, "Get after Set", int64(10))(f.Get(t.Context(), 1))
+		tagged := newFunc(t, c, "tagged", func(ctx context.Context, _ int) (int64, error) {
+			reprise.AddTags(ctx, "t")
+			return n.Add(1), nil
+		})
+		for want := range int64(2) {
+			wants(t, "what could not be invalidated by its tag", 4+want)(tagged.Get(t.Context(), 1))
+			synctest.Wait()
+		}
 		set(t, c, "k", 1)
 		has(t, c, "k", 1)
 		if err := reprise.Set(t.Context(), c, "k", 2, reprise.Tags("t")); err == nil {

@@ -122,6 +122,12 @@ func keepExpiry(e *env) {
 	if _, ok := e.local().Load([]byte("short")); !ok && time.Since(begin) < ttl {
 		e.Errorf("Load found nothing %v after Keep(ttl %v)", time.Since(begin), ttl)
 	}
+	if e.cfg.Bubble && e.cfg.Unit == 0 {
+		time.Sleep(ttl - time.Since(begin))
+		if _, ok := e.local().Load([]byte("short")); ok {
+			e.Errorf("Load found what was kept for %v after that time", ttl)
+		}
+	}
 	for _, key := range []string{"short", "shortened"} {
 		e.soon(ttl+e.cfg.Unit, key+" expires", func() bool { _, ok := e.local().Load([]byte(key)); return !ok })
 	}
