@@ -216,3 +216,22 @@ func memcachedNode(faulty func(*testing.T, *realserver.Server) (begin, end func(
 		return p, begin, end
 	}
 }
+
+// memcachedDo sends one command and returns the lines before END.
+func memcachedDo(t *testing.T, addr, command string) []string {
+	t.Helper()
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintf(c, "%s\r\n", command)
+	var all []string
+	for lines := bufio.NewScanner(c); lines.Scan() && lines.Text() != "END"; {
+		all = append(all, lines.Text())
+	}
+	return all
+}
