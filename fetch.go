@@ -146,7 +146,7 @@ func (x *fetch[K, V]) join(ctx context.Context, w *want[K, V], epoch flight.Epoc
 			many := x.many && f.loadMany != nil
 			if !many || len(x.runs) == 0 {
 				r := f.newRun(ctx, false)
-				r.many = many
+				r.many, r.force = many, x.force
 				x.runs = append(x.runs, r)
 			}
 			return x.runs[len(x.runs)-1].add(w)

@@ -202,3 +202,84 @@ func TestFleet(t *testing.T) {
 		})
 	})
 }
+
+// fleetLoad is fleet for a function.
+func fleetLoad(t *testing.T, s *leasing, n, m int, load func(call int64) (string, error)) (calls int64) {
+	t.Helper()
+	var count atomic.Int64
+	var wg sync.WaitGroup
+	for range n {
+		f := reprise.Memoize(open(t, reprise.Config{Store: s}), "f", func(context.Context, int) (string, error) { return load(count.Add(1)) })
+		for range m {
+			wg.Go(func() {
+				if v, err := f(t.Context(), 1); v != "value" || err != nil {
+					t.Errorf("got %q, %v", v, err)
+				}
+			})
+		}
+	}
+	wg.Wait()
+	return count.Load()
+}
+
+func TestFleetOfFunctions(t *testing.T) {
+	load := func(int64) (string, error) {
+		time.Sleep(100 * time.Millisecond)
+		return "value", nil
+	}
+	t.Run("one call for all processes", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			start := time.Now()
+			if n := fleetLoad(t, newLeasing(), 8, 50, load); n != 1 {
+				t.Errorf("%d calls; want 1", n)
+			}
+			if d := time.Since(start); d > 150*time.Millisecond {
+				t.Errorf("the last caller waited %v", d)
+			}
+		})
+	})
+	t.Run("a lease whose owner has died is taken over", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := newLeasing()
+			if _, ok, _ := s.Lock(t.Context(), "~L|reprise|~f:f|~i:1", 2*time.Second); !ok {
+				t.Fatal("no lease")
+			}
+			start := time.Now()
+			if n := fleetLoad(t, s, 4, 10, load); n != 1 {
+				t.Errorf("%d calls; want 1", n)
+			}
+			if d := time.Since(start); d < 2100*time.Millisecond || d > 2250*time.Millisecond {
+				t.Errorf("the last caller waited %v; want the lease, the call and a poll", d)
+			}
+		})
+	})
+	t.Run("nobody queues for what is not stored", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			start := time.Now()
+			var wg sync.WaitGroup
+			var calls atomic.Int64
+			s := newLeasing()
+			for range 8 {
+				f := reprise.Memoize(open(t, reprise.Config{Store: s}), "f", func(ctx context.Context, _ int) (string, error) {
+					calls.Add(1)
+					reprise.NoStore(ctx)
+					return load(0)
+				})
+				wg.Go(func() { _, _ = f(t.Context(), 1) })
+			}
+			wg.Wait()
+			if d := time.Since(start); calls.Load() != 8 || d > 260*time.Millisecond {
+				t.Errorf("%d calls in %v; want 8 in the time of two and a poll", calls.Load(), d)
+			}
+		})
+	})
+	t.Run("without leases each process calls once", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := newLeasing()
+			s.down.Store(true)
+			if n := fleetLoad(t, s, 4, 10, load); n != 4 {
+				t.Errorf("%d calls; want 4", n)
+			}
+		})
+	})
+}

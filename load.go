@@ -22,6 +22,7 @@ type run[K, V any] struct {
 	f          *Func[K, V]
 	many       bool // by the LoadMany function
 	background bool // nobody need wait
+	force      bool // what is stored will not do
 	began      time.Time
 	values     fillValues
 	scope      scope
@@ -60,6 +61,7 @@ type task[K, V any] struct {
 	err    error
 	reason Reason // why it is not stored
 	late   bool   // FillTimeout
+	kept   bool   // in the store
 	bytes  int64
 }
 
@@ -180,6 +182,18 @@ func (r *run[K, V]) call() {
 			r.fail(recover())
 		}
 	}()
+	l, found := r.awaitLease()
+	defer r.dropLease(l)
+	if found {
+		returned = true
+		r.scope.close()
+		if r.claim() {
+			close(r.done)
+			r.cancel(nil)
+			r.end()
+		}
+		return
+	}
 	answers := r.load()
 	returned = true
 	said := r.scope.close()
@@ -190,13 +204,13 @@ func (r *run[K, V]) call() {
 		t.settle(answers[i], said)
 	}
 	if e.store.local != nil {
-		r.store()
+		r.store(nil)
 	}
 	close(r.done)
 	r.cancel(nil)
 	if e.store.local == nil {
 		// Those who wait have their values. Until the store has them too, the next ones join.
-		r.store()
+		r.store(l)
 	}
 	r.end()
 }
@@ -388,7 +402,7 @@ func (f *Func[K, V]) recovered(option string, reason *Reason) {
 }
 
 // store keeps what the tasks have settled.
-func (r *run[K, V]) store() {
+func (r *run[K, V]) store(l *lease) {
 	e := r.f.engine
 	if !e.begin() {
 		return // closed
@@ -396,12 +410,12 @@ func (r *run[K, V]) store() {
 	defer e.work.Done()
 	for _, t := range r.tasks {
 		if t.reason == "" {
-			t.store()
+			t.store(l)
 		}
 	}
 }
 
-func (t *task[K, V]) store() {
+func (t *task[K, V]) store(l *lease) {
 	b := &t.run.f.engine.store
 	ttl := t.result.remaining(time.Now())
 	if ttl <= 0 || t.displaced.Load() {
@@ -409,7 +423,14 @@ func (t *task[K, V]) store() {
 	}
 	ctx, cancel := b.writeContext()
 	defer cancel()
-	why, err := b.keep(ctx, &t.result.entry, t.result, t.bytes, ttl)
+	var why Reason
+	var err error
+	if l != nil {
+		why, err = b.keepUnder(ctx, l, &t.result.entry, ttl)
+	} else {
+		why, err = b.keep(ctx, &t.result.entry, t.result, t.bytes, ttl)
+	}
+	t.kept = why == ""
 	if b.local != nil {
 		t.reason = why // nobody reads it yet
 	}

@@ -1,0 +1,56 @@
+package reprise
+
+import (
+	"context"
+	"time"
+)
+
+// awaitLease waits until this process may call the loader, or another one has stored the value: then the run's task has
+// it, and found is true. Loads for many keys and forced ones do not wait.
+func (r *run[K, V]) awaitLease() (l *lease, found bool) {
+	f := r.f
+	b := &f.engine.store
+	if b.local != nil || b.locker == nil || r.many || r.force {
+		return nil, false
+	}
+	t := r.tasks[0]
+	var spent time.Duration // of the store's
+	if r.background {       // whoever has the lease refreshes it
+		l, busy := b.tryAcquire(r.ctx, t.at, &spent)
+		if busy {
+			t.result, t.reason = t.before, ReasonRefreshing
+		}
+		return l, busy
+	}
+	ctx := r.ctx
+	if f.fillTimeout != Forever {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, f.fillTimeout)
+		defer cancel()
+	}
+	return b.acquire(ctx, t.at, &spent, func() bool {
+		w := &want[K, V]{key: t.key, at: t.at}
+		f.find(ctx, []*want[K, V]{w})
+		r.mu.Lock()
+		t.number, t.incarnation = w.look.number, w.look.incarnation
+		r.mu.Unlock()
+		res := w.look.res
+		if res == nil || w.look.soft || res.judge(false, time.Now().UnixNano()) != useFresh {
+			return false
+		}
+		t.result, t.err = res, res.err
+		return true
+	})
+}
+
+// dropLease gives the lease back. Where nothing was stored, other processes need not wait for it.
+func (r *run[K, V]) dropLease(l *lease) {
+	if l == nil {
+		return
+	}
+	if t := r.tasks[0]; t.kept {
+		l.release()
+	} else {
+		l.dismiss(t.at)
+	}
+}
