@@ -1,0 +1,259 @@
+package reprise_test
+
+import (
+	"compress/gzip"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/reprise-go/reprise"
+)
+
+type middleware = func(http.Handler) http.Handler
+
+// chained is what alice, chi and negroni come down to.
+func chained(h http.Handler, mw ...middleware) http.Handler {
+	for i := len(mw) - 1; i >= 0; i-- {
+		h = mw[i](h)
+	}
+	return h
+}
+
+// TestServeMux holds what a handler sees behind a pattern, on a miss and in a background refresh.
+func TestServeMux(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := open(t, reprise.Config{})
+		var n atomic.Int64
+		mux := http.NewServeMux()
+		mux.Handle("GET shop.test/{kind}/{id...}", c.WrapFunc(func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprintf(w, "%s %s by %s, v%d", r.PathValue("kind"), r.PathValue("id"), r.Pattern, n.Add(1))
+		}, reprise.StaleWhileRevalidate(time.Hour)))
+
+		const pattern = "GET shop.test/{kind}/{id...}"
+		check(t, serve(mux, raw(t, "GET /books/1/2")), 200, "MISS", "books 1/2 by "+pattern+", v1")
+		check(t, serve(mux, raw(t, "GET /books/3")), 200, "MISS", "books 3 by "+pattern+", v2")
+		check(t, serve(mux, raw(t, "HEAD /books/3")), 200, "HIT", "")
+		if w := serve(mux, raw(t, "POST /books/3")); w.Code != http.StatusMethodNotAllowed {
+			t.Errorf("POST: %d", w.Code)
+		}
+		time.Sleep(61 * time.Second)
+		check(t, serve(mux, raw(t, "GET /books/1/2")), 200, "HIT", "books 1/2 by "+pattern+", v1")
+		synctest.Wait() // the refresh
+		check(t, serve(mux, raw(t, "GET /books/1/2")), 200, "HIT", "books 1/2 by "+pattern+", v3")
+	})
+}
+
+// TestWrappedMux caches what a whole mux answers, its own redirects and errors among it.
+func TestWrappedMux(t *testing.T) {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /a/{id}", func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "a "+r.PathValue("id")) })
+	h := open(t, reprise.Config{}).Wrap(mux)
+	for _, xcache := range []string{"MISS", "HIT"} {
+		check(t, serve(h, raw(t, "GET /a/1")), 200, xcache, "a 1")
+	}
+	for range 2 {
+		check(t, serve(h, raw(t, "GET /b")), 404, "", "404 page not found\n")
+	}
+	for range 2 {
+		bare, w := serve(mux, raw(t, "GET //a/1")), serve(h, raw(t, "GET //a/1"))
+		if w.Code != bare.Code || w.Header().Get("Location") != bare.Header().Get("Location") {
+			t.Errorf("redirect: got %d to %s; want %d to %s", w.Code, w.Header().Get("Location"), bare.Code, bare.Header().Get("Location"))
+		}
+	}
+}
+
+// TestChain holds the order of a chain: what is outside the cache runs on every request, what is inside on misses.
+func TestChain(t *testing.T) {
+	c := open(t, reprise.Config{})
+	var outside, before, inside atomic.Int64
+	counting := func(n *atomic.Int64, field string) middleware {
+		return func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set(field, fmt.Sprint(n.Add(1)))
+				next.ServeHTTP(w, r)
+			})
+		}
+	}
+	h := chained(http.HandlerFunc(mirror),
+		counting(&outside, "X-Outside"),
+		c.Middleware(reprise.Before(counting(&before, "X-Before"))),
+		counting(&inside, "X-Inside"),
+	)
+	for i := range 3 {
+		w := serve(h, raw(t, "GET /a"))
+		got := w.Header().Get("X-Outside") + " " + w.Header().Get("X-Before") + " " + w.Header().Get("X-Inside")
+		if want := fmt.Sprintf("%d %d 1", i+1, i+1); got != want {
+			t.Errorf("request %d: %s; want %s", i, got, want)
+		}
+	}
+}
+
+// TestStripPrefix keeps apart what one handler answers below two prefixes, and invalidates it by the client's URL.
+func TestStripPrefix(t *testing.T) {
+	c := open(t, reprise.Config{})
+	var n atomic.Int64
+	h := c.WrapFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprintf(w, "%s v%d", r.URL.Path, n.Add(1)) })
+	mux := http.NewServeMux()
+	mux.Handle("/v1/", http.StripPrefix("/v1", h))
+	mux.Handle("/v2/", http.StripPrefix("/v2", h))
+	for range 2 {
+		if got := serve(mux, raw(t, "GET /v1/a%2fb")).Body.String(); got != "/a/b v1" {
+			t.Errorf("/v1: %q", got)
+		}
+		if got := serve(mux, raw(t, "GET /v2/a%2fb")).Body.String(); got != "/a/b v2" {
+			t.Errorf("/v2: %q", got)
+		}
+	}
+	if err := c.InvalidateURLs(t.Context(), "/v1/a%2Fb"); err != nil {
+		t.Fatal(err)
+	}
+	check(t, serve(mux, raw(t, "GET /v2/a%2fb")), 200, "HIT", "/a/b v2")
+	check(t, serve(mux, raw(t, "GET /v1/a%2fb")), 200, "MISS", "/a/b v3")
+}
+
+// TestRewrite holds that a path which a middleware changed counts, also where it changed Path alone.
+func TestRewrite(t *testing.T) {
+	for _, target := range []string{"/a", "/a%2fb"} {
+		h := chained(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.URL.Path) }),
+			func(next http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if to := r.Header.Get("X-To"); to != "" {
+						u := *r.URL
+						u.Path = to // and RawPath is what it was
+						r2 := *r
+						r2.URL = &u
+						r = &r2
+					}
+					next.ServeHTTP(w, r)
+				})
+			},
+			open(t, reprise.Config{}).Middleware())
+		for range 2 {
+			for _, to := range []string{"/x", "/y"} {
+				if got := serve(h, raw(t, "GET "+target+" | X-To: "+to)).Body.String(); got != to {
+					t.Errorf("%s rewritten to %s: got %s", target, to, got)
+				}
+			}
+		}
+	}
+}
+
+// TestTimeoutHandler puts http.TimeoutHandler around the cache, and inside of it.
+func TestTimeoutHandler(t *testing.T) {
+	slow := func(n *atomic.Int64) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			time.Sleep(2 * time.Second)
+			counted(n)(w, r)
+		}
+	}
+	t.Run("outside", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var n atomic.Int64
+			h := http.TimeoutHandler(open(t, reprise.Config{}).Wrap(slow(&n)), time.Second, "late")
+			check(t, serve(h, raw(t, "GET /a")), 503, "", "late")
+			time.Sleep(2 * time.Second) // the run went on, for its answer can be stored
+			check(t, serve(h, raw(t, "GET /a")), 200, "HIT", "v1")
+		})
+	})
+	t.Run("inside", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var n atomic.Int64
+			h := open(t, reprise.Config{}).Wrap(http.TimeoutHandler(slow(&n), time.Second, "late"))
+			for range 2 {
+				check(t, serve(h, raw(t, "GET /a")), 503, "", "late")
+			}
+			time.Sleep(2 * time.Second)
+			if n.Load() != 2 {
+				t.Errorf("%d calls; want 2: a 503 is not stored", n.Load())
+			}
+			fast := open(t, reprise.Config{}).Wrap(http.TimeoutHandler(counted(&n), time.Second, "late"))
+			check(t, serve(fast, raw(t, "GET /b")), 200, "MISS", "v3")
+			check(t, serve(fast, raw(t, "GET /b")), 200, "HIT", "v3")
+		})
+	})
+}
+
+// gzipped is the middleware that half the world has copied: it says so first, and compresses what comes.
+func gzipped(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Add("Vary", "Accept-Encoding")
+		if !strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+			next.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Content-Encoding", "gzip")
+		zw := gzip.NewWriter(w)
+		defer zw.Close()
+		next.ServeHTTP(gzipWriter{w, zw}, r)
+	})
+}
+
+type gzipWriter struct {
+	http.ResponseWriter
+	zw *gzip.Writer
+}
+
+func (w gzipWriter) Write(p []byte) (int, error) { return w.zw.Write(p) }
+
+// TestGzip puts a compressing middleware around the cache, and inside of it, and asks over real connections.
+func TestGzip(t *testing.T) {
+	outside := func(c *reprise.Cache, h http.Handler) http.Handler { return gzipped(c.Wrap(h)) }
+	inside := func(c *reprise.Cache, h http.Handler) http.Handler { return c.Wrap(gzipped(h)) }
+	for _, tt := range []struct {
+		name  string
+		build func(*reprise.Cache, http.Handler) http.Handler
+		sizes []int
+	}{
+		{"outside", outside, []int{0, 100 << 10}},
+		{"inside", inside, []int{0, 5, 1000, 100 << 10}},
+	} {
+		for _, size := range tt.sizes {
+			text := strings.Repeat("x", size)
+			t.Run(fmt.Sprintf("%s/%d", tt.name, size), func(t *testing.T) {
+				var n atomic.Int64
+				srv := httptest.NewServer(tt.build(open(t, reprise.Config{}), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+					n.Add(1)
+					_, _ = io.WriteString(w, text)
+				})))
+				defer srv.Close()
+				client := &http.Client{Transport: &http.Transport{DisableCompression: true}}
+				defer client.CloseIdleConnections()
+				for _, encoding := range []string{"gzip", "gzip", "identity", "gzip, br", "identity"} {
+					req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, srv.URL, nil) //nolint:usetesting // outlives nothing
+					if err != nil {
+						t.Fatal(err)
+					}
+					req.Header.Set("Accept-Encoding", encoding)
+					resp, err := client.Do(req)
+					if err != nil {
+						t.Fatalf("%s: %v", encoding, err)
+					}
+					var body io.Reader = resp.Body
+					if strings.HasPrefix(encoding, "gzip") {
+						if body, err = gzip.NewReader(resp.Body); err != nil {
+							t.Fatalf("%s: %v of %+v", encoding, err, resp.Header)
+						}
+					}
+					b, err := io.ReadAll(body)
+					resp.Body.Close()
+					if string(b) != text || err != nil {
+						t.Errorf("%s: %d bytes, %v; want %d (%v)", encoding, len(b), err, size, resp.Header)
+					}
+					if got := resp.Header.Values("Vary"); len(got) == 0 || got[0] != "Accept-Encoding" {
+						t.Errorf("%s: Vary %q", encoding, got)
+					}
+				}
+				if n.Load() > 3 {
+					t.Errorf("%d calls; want one for each encoding at most", n.Load())
+				}
+			})
+		}
+	}
+}
