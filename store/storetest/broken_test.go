@@ -274,6 +274,15 @@ func (s livesForever) Keep(key string, v any, bytes int64, _ time.Duration) {
 	s.Store.Keep(key, v, bytes, store.Forever)
 }
 
+type livesLonger struct{ *memstore.Store }
+
+func (s livesLonger) Keep(key string, v any, bytes int64, ttl time.Duration) {
+	if ttl > 0 && ttl < store.Forever {
+		ttl++
+	}
+	s.Store.Keep(key, v, bytes, ttl)
+}
+
 type foldsLive struct{ *memstore.Store }
 
 func (s foldsLive) Keep(key string, v any, bytes int64, ttl time.Duration) {
