@@ -100,6 +100,9 @@ func TestWindow(t *testing.T) {
 							return
 						}
 						most.Store(max(most.Load(), c.Stats().FillBytes))
+						if n == 0 {
+							time.Sleep(time.Second) // every follower begins to read: one that comes later asks on its own
+						}
 					}
 				}, tt.opts...)
 				stall := make(chan struct{})
