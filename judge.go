@@ -113,16 +113,19 @@ func eventStream(h http.Header) bool {
 	return strings.EqualFold(strings.TrimSpace(ct), "text/event-stream")
 }
 
+// stores reports whether the route stores answers of that status that state no lifetime.
+func (rt *Route) stores(status int) bool { return status < len(rt.codes) && rt.codes[status] }
+
 // live finds the lifetime. It returns why the response has none.
 func (f *fill) live(j *judgement, status int, h http.Header, s said) Reason {
 	rt := f.rt
 	d, explicit := j.resp.Lifetime(f.began)
 	switch {
-	case rt.statuses != nil && !rt.codes[status%600]:
+	case rt.statuses != nil && !rt.stores(status):
 		return ReasonStatus
 	case s.ttlSet:
 		d = s.ttl
-	case rt.overrideTTL > 0 && (explicit || rt.codes[status%600]):
+	case rt.overrideTTL > 0 && (explicit || rt.stores(status)):
 		d = rt.overrideTTL
 	case explicit:
 	case rt.standard:
@@ -132,7 +135,7 @@ func (f *fill) live(j *judgement, status int, h http.Header, s said) Reason {
 		if d, ok = f.callTTLFunc(status, h); !ok {
 			return ReasonCallbackPanic
 		}
-	case !rt.codes[status%600]:
+	case !rt.stores(status):
 		return ReasonStatus
 	default:
 		d = rt.ttl

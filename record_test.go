@@ -343,3 +343,12 @@ func TestStampedeOverHTTP(t *testing.T) {
 		})
 	}
 }
+
+// A status beyond those that exist is not one of those that are stored.
+func TestOddStatus(t *testing.T) {
+	c := open(t, reprise.Config{})
+	h := c.WrapFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(800) }) // 600 more than 200
+	for range 2 {
+		check(t, get(h, "/a"), 800, "", "")
+	}
+}
