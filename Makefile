@@ -35,9 +35,10 @@ test: ## install missing servers, then run all tests with the race detector
 	go test -race -shuffle=on -count=1 $(PACKAGES)
 
 .PHONY: soak
-soak: ## the faults of e2e as long as in production, several rounds, with their table
+soak: ## long runs: the faults of e2e in full, then histories of a million operations, at most SOAKTIME (30m) a store
 	./scripts/test-servers.sh
 	go test -race -count=3 -timeout=30m -v -run TestFaults ./e2e -full
+	go test -count=1 -timeout 0 -v ./e2e/history -soak=$(SOAKTIME)
 
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## golangci-lint in every module
@@ -51,10 +52,6 @@ $(GOLANGCI_LINT): tools/go.mod tools/go.sum
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME (60s)
 	FUZZTIME=$(FUZZTIME) ./scripts/fuzz.sh $(PACKAGES)
-
-.PHONY: soak
-soak: ## a million operations on each store while everything fails (e2e/history); at most SOAKTIME (30m) for each
-	go test -count=1 -timeout 0 -v ./e2e/history -soak=$(SOAKTIME)
 
 .PHONY: cover
 cover: ## test coverage, per function in coverage.txt, in total on the terminal
