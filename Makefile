@@ -53,6 +53,14 @@ $(GOLANGCI_LINT): tools/go.mod tools/go.sum
 fuzz: ## run each fuzz target for FUZZTIME (60s)
 	FUZZTIME=$(FUZZTIME) ./scripts/fuzz.sh $(PACKAGES)
 
+.PHONY: bench
+bench: ## measure beside the peers on this machine and write docs/benchmarks.md; ONLY=hits,waits prints these sections
+	go run ./bench -out docs $(if $(ONLY),-only $(ONLY))
+
+.PHONY: bench-compare
+bench-compare: ## benchstat of the root's benchmarks against the last tag or main, or BASE=commit
+	./bench/compare.sh
+
 .PHONY: cover
 cover: ## test coverage, per function in coverage.txt, in total on the terminal
 	go test -covermode=atomic -coverprofile=coverage.out $(PACKAGES)

@@ -1,2 +1,0 @@
-// Package bench is announced and not yet built.
-package bench
