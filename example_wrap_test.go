@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/reprise-go/reprise"
@@ -61,8 +62,8 @@ func ExampleCache_Middleware() {
 		})
 	}
 	chain := func(h http.Handler, mw ...func(http.Handler) http.Handler) http.Handler {
-		for i := len(mw) - 1; i >= 0; i-- {
-			h = mw[i](h)
+		for _, m := range slices.Backward(mw) {
+			h = m(h)
 		}
 		return h
 	}

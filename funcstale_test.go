@@ -217,7 +217,7 @@ func TestFuncStaleIfError(t *testing.T) {
 func TestAllowStale(t *testing.T) {
 	se := &reprise.StaleError{Err: errLoad}
 	for _, err := range []error{errLoad, fmt.Errorf("page: %w", se), errors.Join(se, errLoad)} {
-		if _, got := reprise.AllowStale(0, err); got != err { //nolint:errorlint // the error itself
+		if _, got := reprise.AllowStale(0, err); got != err {
 			t.Errorf("AllowStale(%v) = %v; want it as it is", err, got)
 		}
 	}
@@ -225,7 +225,7 @@ func TestAllowStale(t *testing.T) {
 	wants(t, "AllowStale of old values", 1)(reprise.AllowStale(1, error(&reprise.ManyError{Errs: []error{se, nil}})))
 	_, err := reprise.AllowStale(1, error(&reprise.ManyError{Errs: []error{se, errLoad}}))
 	var many *reprise.ManyError
-	if !errors.As(err, &many) || many.Errs[0] != nil || many.Errs[1] != errLoad { //nolint:errorlint // the error itself
+	if !errors.As(err, &many) || many.Errs[0] != nil || many.Errs[1] != errLoad {
 		t.Errorf("AllowStale = %v; want the error of the second key alone", err)
 	}
 

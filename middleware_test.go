@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"net/http/httptest"
 	"strings"
 	"sync/atomic"
@@ -20,8 +21,8 @@ type middleware = func(http.Handler) http.Handler
 
 // chained is what alice, chi and negroni come down to.
 func chained(h http.Handler, mw ...middleware) http.Handler {
-	for i := len(mw) - 1; i >= 0; i-- {
-		h = mw[i](h)
+	for _, m := range slices.Backward(mw) {
+		h = m(h)
 	}
 	return h
 }
@@ -226,7 +227,7 @@ func TestGzip(t *testing.T) {
 				client := &http.Client{Transport: &http.Transport{DisableCompression: true}}
 				defer client.CloseIdleConnections()
 				for _, encoding := range []string{"gzip", "gzip", "identity", "gzip, br", "identity"} {
-					req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, srv.URL, nil) //nolint:usetesting // outlives nothing
+					req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, srv.URL, nil)
 					if err != nil {
 						t.Fatal(err)
 					}

@@ -47,7 +47,7 @@ func TestChi(t *testing.T) {
 		fmt.Fprintf(w, "%s v%d", chi.URLParam(r, "id"), n.Add(1))
 	}
 	r := chi.NewRouter()
-	r.Use(middleware.RequestID, middleware.RealIP, middleware.Recoverer, middleware.Compress(5))
+	r.Use(middleware.RequestID, middleware.Recoverer, middleware.Compress(5))
 	r.Get("/live/{id}", show)
 	r.Group(func(r chi.Router) {
 		r.Use(cache.Middleware(reprise.TTL(time.Minute), reprise.StaleWhileRevalidate(time.Hour), keepParams))
