@@ -205,6 +205,7 @@ func TestFuncGetManyFails(t *testing.T) {
 						t.Errorf("%v does not match %v", err, want)
 					}
 				}
+				synctest.Wait() // until then it can be followed
 				_, _ = f.GetMany(t.Context(), tt.keys)
 				if calls := sh.take(); len(calls) != tt.calls {
 					t.Errorf("%v: %d loads in two calls; want %d", calls, len(calls), tt.calls)
