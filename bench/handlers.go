@@ -131,10 +131,15 @@ func (w *reusable) said() (status, bytes int) {
 	return w.status, w.n
 }
 
+// requests are GETs of the targets. Contenders take turns, so those of a contest can share them; workers cannot, for some
+// peers write to a request.
+func requests(targets []string, fields ...string) []*http.Request {
+	return each(targets, func(t string) *http.Request { return get(t, fields...) })
+}
+
 // askHTTP makes an asker of a net/http handler.
-func askHTTP(h http.Handler, targets []string, fields ...string) asker {
+func askHTTP(h http.Handler, rs []*http.Request) asker {
 	w := newReusable()
-	rs := each(targets, func(t string) *http.Request { return get(t, fields...) })
 	return asker{
 		ask: func(i int) {
 			w.reset()
@@ -144,9 +149,9 @@ func askHTTP(h http.Handler, targets []string, fields ...string) asker {
 	}
 }
 
-// askFast makes an asker of a fasthttp handler.
-func askFast(h fasthttp.RequestHandler, targets []string) asker {
-	cs := each(targets, func(t string) *fasthttp.RequestCtx {
+// fastRequests are the same for fasthttp.
+func fastRequests(targets []string) []*fasthttp.RequestCtx {
+	return each(targets, func(t string) *fasthttp.RequestCtx {
 		c := new(fasthttp.RequestCtx)
 		c.Init(&fasthttp.Request{}, nil, nil)
 		c.Request.SetRequestURI(t)
@@ -156,6 +161,10 @@ func askFast(h fasthttp.RequestHandler, targets []string) asker {
 		c.Request.Header.Set("Accept-Encoding", "gzip")
 		return c
 	})
+}
+
+// askFast makes an asker of a fasthttp handler.
+func askFast(h fasthttp.RequestHandler, cs []*fasthttp.RequestCtx) asker {
 	var last *fasthttp.RequestCtx
 	return asker{
 		ask: func(i int) {

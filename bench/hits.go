@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"sync/atomic"
 
+	"github.com/valyala/fasthttp"
+
 	"github.com/reprise-go/reprise"
 )
 
@@ -52,16 +54,24 @@ func (b *bench) hits() error {
 // hit measures stored answers of one size on each peer, and what the peer's framework costs without a cache.
 func (b *bench) hit(size, keys, cores int, all bool) ([]result, error) {
 	body, ts, order := text(size), targets(0, keys), order(keys)
+	rs, fast := make([][]*http.Request, cores), make([][]*fasthttp.RequestCtx, cores)
+	for worker := range cores {
+		rs[worker] = requests(ts)
+		if all {
+			fast[worker] = fastRequests(ts)
+		}
+	}
 	var calls atomic.Int64
 	var cs []contender
 	for _, p := range peers() {
 		if !all && p.name != "reprise" {
 			continue
 		}
-		var cached, bareOnes func() asker
+		var cached, bareOnes func(worker int) asker
 		if p.fast != nil {
 			h, plain := p.fast(body)
-			cached, bareOnes = func() asker { return askFast(h, ts) }, func() asker { return askFast(plain, ts) }
+			cached = func(worker int) asker { return askFast(h, fast[worker]) }
+			bareOnes = func(worker int) asker { return askFast(plain, fast[worker]) }
 		} else {
 			h, closeIt := p.open(missing(func() { calls.Add(1) }, origin(body)), keys)
 			defer closeIt()
@@ -70,9 +80,10 @@ func (b *bench) hit(size, keys, cores int, all bool) ([]result, error) {
 			if p.name == "gin-cache" {
 				plain = ginEngine(plain)
 			}
-			cached, bareOnes = func() asker { return askHTTP(h, ts) }, func() asker { return askHTTP(plain, ts) }
+			cached = func(worker int) asker { return askHTTP(h, rs[worker]) }
+			bareOnes = func(worker int) asker { return askHTTP(plain, rs[worker]) }
 		}
-		fill := cached()
+		fill := cached(0)
 		for i := range ts {
 			fill.ask(i)
 			if status, n := fill.got(); status != http.StatusOK || n != size {
@@ -83,17 +94,17 @@ func (b *bench) hit(size, keys, cores int, all bool) ([]result, error) {
 		cs = append(cs, asking(base, "", bareOnes, order), asking(p.name, base, cached, order))
 	}
 	calls.Store(0)
-	rs := b.contest(cores, cs)
+	results := b.contest(cores, cs)
 	if n := calls.Load(); n > 0 {
 		return nil, fmt.Errorf("%d requests of a contest of hits were misses", n)
 	}
-	return rs, nil
+	return results, nil
 }
 
 // asking is a contender that asks in that order. Each worker has an asker of its own.
-func asking(name, base string, newAsker func() asker, order []int) contender {
+func asking(name, base string, newAsker func(worker int) asker, order []int) contender {
 	return contender{name: name, base: base, loop: func(worker int) func(int) {
-		ask, at := newAsker().ask, worker*len(order)/3
+		ask, at := newAsker(worker).ask, worker*len(order)/3
 		return func(n int) {
 			for range n {
 				ask(order[at&(len(order)-1)])
@@ -150,14 +161,15 @@ func (b *bench) more() error {
 			closeIt()
 			return fmt.Errorf("%s: status %d", c.name, a.status)
 		}
-		rs := b.contest(1, []contender{
-			asking("the same answer, bare", "", func() asker { return askHTTP(bare(a), ts, c.fields...) }, order(1)),
-			asking("1 KiB whole, bare", "", func() asker { return askHTTP(bare(whole), ts, c.fields...) }, order(1)),
-			asking("reprise", "the same answer, bare", func() asker { return askHTTP(h, ts, c.fields...) }, order(1)),
+		rs := requests(ts, c.fields...)
+		results := b.contest(1, []contender{
+			asking("the same answer, bare", "", func(int) asker { return askHTTP(bare(a), rs) }, order(1)),
+			asking("1 KiB whole, bare", "", func(int) asker { return askHTTP(bare(whole), rs) }, order(1)),
+			asking("reprise", "the same answer, bare", func(int) asker { return askHTTP(h, rs) }, order(1)),
 		})
 		closeIt()
-		us := of(rs, "reprise")
-		t.add(c.name, nanos(us.cpu), ratio(us.ratio), fmt.Sprintf("%.2f", us.cpu/of(rs, "1 KiB whole, bare").cpu), count(us.allocs))
+		us := of(results, "reprise")
+		t.add(c.name, nanos(us.cpu), ratio(us.ratio), fmt.Sprintf("%.2f", us.cpu/of(results, "1 KiB whole, bare").cpu), count(us.allocs))
 		if c.most > 0 {
 			b.report.claim("Hit, "+c.name+": CPU / the same answer by a bare handler", fmt.Sprintf("≤ %.0f", c.most), "", us.ratio.mid, c.most, "%.2f")
 			b.report.claim("Hit, "+c.name+": allocations", "≤ 2", "", us.allocs, 2.05, "%.2f")

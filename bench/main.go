@@ -26,7 +26,7 @@ type scale struct {
 }
 
 var (
-	full  = scale{rounds: 15, sample: 10 * time.Millisecond, entries: 1_000_000, crowds: 100, clients: 1000, trace: 500_000}
+	full  = scale{rounds: 15, sample: 10 * time.Millisecond, entries: 1_000_000, crowds: 100, clients: 1000, trace: 200_000}
 	quick = scale{rounds: 2, sample: time.Millisecond / 4, entries: 2000, crowds: 2, clients: 20, trace: 5000}
 )
 

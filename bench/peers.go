@@ -95,11 +95,10 @@ func fastFiber(body []byte) (h, bare fasthttp.RequestHandler) {
 		return c.Send(body)
 	})
 	h = app.Handler()
-	first := askFast(h, targets(0, 1))
-	first.ask(0)
-	var c fasthttp.RequestCtx
-	c.Request.SetRequestURI(target(0))
-	h(&c)
+	c := fastRequests(targets(0, 1))[0]
+	stored := askFast(h, []*fasthttp.RequestCtx{c})
+	stored.ask(0)
+	stored.ask(0)
 	var fields [][2]string
 	for k, v := range c.Response.Header.All() {
 		if string(k) != "Content-Length" {

@@ -13,8 +13,8 @@ import (
 )
 
 const probesNote = `Each peer in front of the same small handlers, with the options of the other tables: what it does unless it is
-told otherwise. Most have an option for a key of one's own, with which the first five rows are the caller's business.
-reprise serves none of the answers that fail here, and has no option to set for it.`
+told otherwise. A bold answer is a wrong one. Most have an option for a key of one's own, with which some of the rows
+become the caller's business. fiber has StoreResponseHeaders on, without which it drops the handler's fields.`
 
 // trial is one peer before one handler.
 type trial struct {

@@ -114,10 +114,9 @@ func (b *bench) remoteSize(t *table, name string, r remote, c *reprise.Cache, si
 		return err
 	}
 	h := c.Wrap(origin(body), reprise.TTL(lifetime))
-	ts := []string{fmt.Sprintf("/products/%d", size)}
-	first := askHTTP(h, ts)
-	first.ask(0)
-	if a := record(h, get(ts[0])); a.status != http.StatusOK || !strings.Contains(fmt.Sprint(a.fields), "HIT") {
+	ask := func(int) asker { return askHTTP(h, requests([]string{fmt.Sprintf("/products/%d", size)})) }
+	ask(0).ask(0)
+	if a := record(h, get(fmt.Sprintf("/products/%d", size))); a.status != http.StatusOK || !strings.Contains(fmt.Sprint(a.fields), "HIT") {
 		return fmt.Errorf("no hit: %v", a.fields)
 	}
 	var failed error
@@ -131,7 +130,7 @@ func (b *bench) remoteSize(t *table, name string, r remote, c *reprise.Cache, si
 				}
 			}
 		}},
-		asking("reprise", r.raw, func() asker { return askHTTP(h, ts) }, order(1)),
+		asking("reprise", r.raw, ask, order(1)),
 	})
 	if failed != nil {
 		return failed
