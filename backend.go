@@ -76,7 +76,9 @@ func (b *backend) find(q *query) found {
 	if b.local != nil {
 		return b.findLocal(q)
 	}
-	return b.findRemote(q)
+	var f found
+	b.within(q.r.Context(), &q.asking, func(ctx context.Context) { f = b.findRemote(ctx, q) })
+	return f
 }
 
 func (b *backend) findLocal(q *query) found {
@@ -109,12 +111,9 @@ func (f *found) take(e *entry, s *store.Sequence) {
 	f.entry, f.soft, f.why = e, soft, ""
 }
 
-func (b *backend) findRemote(q *query) found {
-	ctx, done := b.within(q.r.Context(), &q.asking)
-	defer done()
-	var ns names
+func (b *backend) findRemote(ctx context.Context, q *query) found {
 	url, path := q.names()
-	eachName(string(q.key), url, path, ns.add)
+	ns := namesOf(q.baseKey(), url, path)
 
 	known, _ := b.engine.varies.get(q.key, q.now)
 	if known != nil {
@@ -125,9 +124,9 @@ func (b *backend) findRemote(q *query) found {
 			return f
 		}
 	}
-	f, index := b.getAny(ctx, string(q.key), ns)
+	f, index := b.getAny(ctx, q.baseKey(), ns)
 	if index != nil {
-		b.engine.varies.put(string(q.key), index, q.now.Add(learnedFor))
+		b.engine.varies.put(q.baseKey(), index, q.now.Add(learnedFor))
 		q.variant = appendVariant(q.variant, q.key, index.names, q.r)
 		f = b.get(ctx, string(q.variant), ns, wire.Response)
 		f.names = index.names
@@ -149,17 +148,21 @@ func (b *backend) getAny(ctx context.Context, key string, ns names) (found, *lea
 	if rec == nil {
 		return f.found, nil
 	}
-	l := new(learned)
-	if err := l.Decode(rec, wire.Index, key); err == nil {
-		if usable, _ := b.usable(ctx, &l.entry, f, ns); !usable {
-			f.why = ReasonInvalidated
-			return f.found, nil
-		}
-		l.readIndex()
-		return f.found, l
+	if wire.KindOf(rec) != wire.Index {
+		b.decode(ctx, rec, key, wire.Response, ns, &f)
+		return f.found, nil
 	}
-	b.decode(ctx, rec, key, wire.Response, ns, &f)
-	return f.found, nil
+	l := new(learned)
+	if err := l.Decode(rec, wire.Index, key); err != nil {
+		f.why, f.err = ReasonRecordBad, badRecord(key, err)
+		return f.found, nil
+	}
+	if usable, _ := b.usable(ctx, &l.entry, f, ns); !usable {
+		f.why = ReasonInvalidated
+		return f.found, nil
+	}
+	l.readIndex()
+	return f.found, l
 }
 
 func (b *backend) get(ctx context.Context, key string, ns names, kind wire.Kind) found {
@@ -208,7 +211,7 @@ func (b *backend) read(ctx context.Context, key string, ns names) ([]byte, marke
 func (b *backend) decode(ctx context.Context, rec []byte, key string, kind wire.Kind, ns names, f *marked) {
 	e := new(entry)
 	if err := e.Decode(rec, kind, key); err != nil {
-		f.why, f.err = ReasonRecordBad, fmt.Errorf("reprise: what is stored at %s: %w", key, err)
+		f.why, f.err = ReasonRecordBad, badRecord(key, err)
 		return
 	}
 	if e.remaining(time.Now()) <= 0 {
@@ -220,6 +223,10 @@ func (b *backend) decode(ctx context.Context, rec []byte, key string, kind wire.
 		return
 	}
 	f.entry, f.soft, f.why = e, soft, ""
+}
+
+func badRecord(key string, err error) error {
+	return fmt.Errorf("reprise: what is stored at %s: %w", key, err)
 }
 
 // usable compares e with the marks that were read beside it and, where something was invalidated since e was filled, with those

@@ -58,33 +58,55 @@ func (g *guards) of(node string) *guard {
 	return found
 }
 
-// guard knows whether a node is worth asking.
+// guard knows whether a node is worth asking. While nothing fails it takes no lock.
 type guard struct {
 	breaker *gobreaker.CircuitBreaker[struct{}]
+	off     atomic.Bool   // the breaker is not closed
+	phase   atomic.Uint64 // how often that has changed: what began in another phase says nothing of this one
+	failed  atomic.Bool   // the last operation did
 	probing atomic.Bool
 }
 
 func newGuard() *guard {
-	return &guard{breaker: gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
-		Timeout:     breakerPause,
-		ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= breakerFailures },
-		IsExcluded:  func(err error) bool { return errors.Is(err, context.Canceled) },
-		IsSuccessful: func(err error) bool {
-			return err == nil || errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrTooLarge) ||
-				errors.Is(err, errors.ErrUnsupported)
+	g := new(guard)
+	g.breaker = gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
+		Timeout:      breakerPause,
+		ReadyToTrip:  func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= breakerFailures },
+		IsSuccessful: func(err error) bool { return !isFailure(err) },
+		OnStateChange: func(_ string, _, to gobreaker.State) {
+			g.off.Store(to != gobreaker.StateClosed)
+			g.phase.Add(1)
 		},
-	})}
+	})
+	return g
 }
 
-// within returns a context for operations before an answer, those before which have taken spent. The function that it
-// returns, to be called after them, adds what they took.
-func (b *backend) within(ctx context.Context, spent *time.Duration) (context.Context, func()) {
+// isFailure reports whether err is a failure of the store: not an answer of it, nor its caller's.
+func isFailure(err error) bool {
+	return err != nil && !errors.Is(err, store.ErrNotFound) && !errors.Is(err, context.Canceled) &&
+		!errors.Is(err, store.ErrTooLarge) && !errors.Is(err, errors.ErrUnsupported)
+}
+
+// note takes note of how an operation ended that began in phase.
+func (g *guard) note(phase uint64, err error) {
+	failed := isFailure(err)
+	if !failed && (err != nil && errors.Is(err, context.Canceled) || !g.failed.Load()) {
+		return // a success among successes, or nobody knows
+	}
+	if g.off.Load() || g.phase.Load() != phase {
+		return
+	}
+	g.failed.Store(failed)
+	_, _ = g.breaker.Execute(func() (struct{}, error) { return struct{}{}, err })
+}
+
+// within runs operations before an answer, those before which have taken spent, and adds what they take.
+func (b *backend) within(ctx context.Context, spent *time.Duration, ops func(context.Context)) {
 	began := time.Now()
 	ctx, cancel := context.WithDeadline(ctx, began.Add(b.engine.config.Limits.StoreTimeout-*spent))
-	return ctx, func() {
-		cancel()
-		*spent += time.Since(began)
-	}
+	defer cancel()
+	ops(ctx)
+	*spent += time.Since(began)
 }
 
 // do runs an operation on the marks, or on several keys, of a store outside the process. Its error is a *StoreError, or
@@ -111,18 +133,18 @@ func (b *backend) guarded(ctx context.Context, g *guard, key, op string, fn func
 	if err := ctx.Err(); err != nil {
 		return &StoreError{Op: op, Err: err} // which is not the store's fault
 	}
-	if g.breaker.State() != gobreaker.StateClosed {
+	if g.off.Load() {
 		b.probe(g, key)
 		return &StoreError{Op: op, Err: errStoreOff}
 	}
-	_, err := g.breaker.Execute(func() (struct{}, error) { return struct{}{}, fn(ctx) })
+	phase := g.phase.Load()
+	err := fn(ctx)
+	g.note(phase, err)
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, store.ErrNotFound):
 		return store.ErrNotFound
-	case errors.Is(err, gobreaker.ErrOpenState):
-		return &StoreError{Op: op, Err: errStoreOff} // since a moment ago
 	}
 	err = &StoreError{Op: op, Err: err}
 	if !errors.Is(err, context.Canceled) {
@@ -152,7 +174,7 @@ func (b *backend) probe(g *guard, key string) {
 	go func() { // ends when the node answers, or with the cache
 		defer b.engine.work.Done()
 		defer g.probing.Store(false)
-		for g.breaker.State() != gobreaker.StateClosed {
+		for g.off.Load() {
 			if g.breaker.State() == gobreaker.StateHalfOpen {
 				_, _ = g.breaker.Execute(func() (struct{}, error) { return struct{}{}, b.lookUp(key) })
 			}

@@ -147,7 +147,7 @@ func TestStoreTimeoutIsShared(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		s.takes["a"].Store(int64(50 * time.Millisecond))
-		if mark, took := ask("/2"); mark != "" || took != 150*time.Millisecond {
+		if mark, took := ask("/2"); mark != "MISS" || took != 150*time.Millisecond {
 			t.Errorf("operations of 50ms: %s after %v; want a MISS after three", mark, took)
 		}
 		time.Sleep(time.Minute)

@@ -220,7 +220,8 @@ func (f *fill) store(e *entry) {
 		return
 	}
 	if b.numbers != nil && e.Incarnation == 0 {
-		return // the look-up failed, so that nobody can tell what was invalidated since
+		f.refuse(ReasonStoreFailed) // the last look-up did, so that nobody can tell what was invalidated since
+		return
 	}
 	if !f.engine.begin() {
 		return // closed

@@ -99,9 +99,9 @@ func (b *backend) tryAcquire(ctx context.Context, key string, spent *time.Durati
 
 // timed is doAt under the store's deadline, of which spent has passed.
 func (b *backend) timed(ctx context.Context, spent *time.Duration, key, op string, fn func(context.Context) error) error {
-	ctx, done := b.within(ctx, spent)
-	defer done()
-	return b.doAt(ctx, key, op, fn)
+	var err error
+	b.within(ctx, spent, func(ctx context.Context) { err = b.doAt(ctx, key, op, fn) })
+	return err
 }
 
 // hold renews a lease until it is released or lost.

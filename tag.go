@@ -1,7 +1,6 @@
 package reprise
 
 import (
-	"strings"
 	"sync/atomic"
 
 	"github.com/reprise-go/reprise/internal/wire"
@@ -121,12 +120,34 @@ func eachNameOf(e *entry, yield func(kind byte, name string) bool) bool {
 	return ok
 }
 
-// names returns names as a Sequencer takes them, each followed by its soft form.
+// names are names as a Sequencer takes them, each followed by its soft form.
 type names []string
 
+// namesOf returns the names of an entry but its tags. It is two allocations on the way of every hit in a store outside.
+func namesOf(base, url, path string) names {
+	n, size := 0, 0
+	eachName(base, url, path, func(_ byte, name string) bool {
+		n += 2
+		size += 2 * (1 + len(name))
+		return true
+	})
+	ns, text := make(names, 0, n), make([]byte, 0, size)
+	eachName(base, url, path, func(kind byte, name string) bool {
+		text = append(append(text, kind), name...)
+		text = append(append(text, kind-soften), name...)
+		return true
+	})
+	all := string(text)
+	eachName(base, url, path, func(_ byte, name string) bool {
+		k := 1 + len(name)
+		ns, all = append(ns, all[:k], all[k:2*k]), all[2*k:]
+		return true
+	})
+	return ns
+}
+
 func (n *names) add(kind byte, name string) bool {
-	hard := string(kind) + name
-	*n = append(*n, hard, strings.ToUpper(hard[:1])+name)
+	*n = append(*n, string(kind)+name, string(kind-soften)+name)
 	return true
 }
 

@@ -27,6 +27,14 @@ const (
 	MaxValue  = 1 << 20 // bytes of a field value
 )
 
+// KindOf returns what kind of record rec says it is. It may be wrong about bytes that are none.
+func KindOf(rec []byte) Kind {
+	if len(rec) < fixedLen {
+		return 0
+	}
+	return Kind(rec[4])
+}
+
 // Decode makes r the record that rec holds, which must be of that kind and stored at that key. It allocates the head
 // and nothing else: r.Body is a part of rec, which is frozen from now on. After an error, one of this package's, r is
 // unchanged.
