@@ -2,7 +2,6 @@ package reprise_test
 
 import (
 	"compress/gzip"
-	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -227,7 +226,7 @@ func TestGzip(t *testing.T) {
 				client := &http.Client{Transport: &http.Transport{DisableCompression: true}}
 				defer client.CloseIdleConnections()
 				for _, encoding := range []string{"gzip", "gzip", "identity", "gzip, br", "identity"} {
-					req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, srv.URL, nil)
+					req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, srv.URL, nil)
 					if err != nil {
 						t.Fatal(err)
 					}
