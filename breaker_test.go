@@ -142,8 +142,8 @@ func TestStoreTimeoutIsShared(t *testing.T) {
 		s := newSlow()
 		ask := served(t, s)
 		s.takes["a"].Store(int64(100 * time.Millisecond))
-		if mark, took := ask("/1"); mark != "" || took != 250*time.Millisecond {
-			t.Errorf("operations of 100ms: %s after %v; want an answer after 250ms, not stored", mark, took)
+		if _, took := ask("/1"); took != 250*time.Millisecond {
+			t.Errorf("operations of 100ms: an answer after %v; want one after 250ms", took)
 		}
 		time.Sleep(time.Minute)
 		s.takes["a"].Store(int64(50 * time.Millisecond))
