@@ -407,3 +407,52 @@ func TestOuterMiddlewareOfFollower(t *testing.T) {
 		}
 	})
 }
+
+// Also while the body is still on its way an outer middleware may change the fields that it was given.
+func TestScribblingMiddleware(t *testing.T) {
+	for _, size := range []int{100, 60_000} {
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := open(t, reprise.Config{})
+				h := c.WrapFunc(func(w http.ResponseWriter, _ *http.Request) {
+					w.Header().Set("X-Line", "one")
+					_, _ = w.Write(make([]byte, size))
+					time.Sleep(time.Second)
+				})
+				first := &scribbler{client: new(client)}
+				first.h = make(http.Header)
+				done := make(chan struct{})
+				go func() {
+					defer close(done)
+					h.ServeHTTP(first, newRequest("/a"))
+				}()
+				synctest.Wait()
+				follower := new(client)
+				<-follower.ask(h, newRequest("/a"))
+				<-done
+				for who, got := range map[string]string{"a follower": follower.h.Get("X-Line"), "a hit": get(h, "/a").Header().Get("X-Line")} {
+					if got != "one" {
+						t.Errorf("%s: X-Line = %q; want one", who, got)
+					}
+				}
+			})
+		})
+	}
+}
+
+// scribbler changes the lines of all fields once they are sent.
+type scribbler struct{ *client }
+
+func (s *scribbler) WriteHeader(code int) {
+	for _, lines := range s.h {
+		for i := range lines {
+			lines[i] = "scribble"
+		}
+	}
+	s.client.WriteHeader(code)
+}
+
+func (s *scribbler) Write(p []byte) (int, error) {
+	s.WriteHeader(200)
+	return s.client.Write(p)
+}

@@ -34,3 +34,32 @@ func TestTablesAreBounded(t *testing.T) {
 		t.Errorf("%d passes, %d URLs that vary; want 100 each", p, v)
 	}
 }
+
+// A timer that fired as the handler returned finds a fill that is over, and a ResponseWriter that is no longer its own.
+func TestTimeoutAfterTheEnd(t *testing.T) {
+	for _, handler := range []http.HandlerFunc{
+		func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "done") },
+		func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+	} {
+		c := Must(New(Config{}))
+		rt := c.mustRoute(nil)
+		q := getQuery()
+		if why := q.plan(rt, httptest.NewRequest(http.MethodGet, "/a", nil)); why != "" {
+			t.Fatal(why)
+		}
+		f := q.newFill(handler, &found{why: ReasonNotStored, number: c.store.seq.Newest()})
+		w := httptest.NewRecorder()
+		func() {
+			defer func() { _ = recover() }()
+			f.run(w, f.shown())
+		}()
+		p, body := f.phase, w.Body.String()
+		f.tooLate()
+		if f.phase != p || f.answered || w.Body.String() != body || f.veto == ReasonFillTimeout {
+			t.Errorf("FillTimeout after the end: phase %d, veto %q, body %q; want %d, none of its own, %q", f.phase, f.veto, w.Body, p, body)
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -32,6 +32,8 @@ type client struct {
 	end     time.Time
 	failure any // what ServeHTTP panicked with
 	goexit  bool
+
+	informed int // 1xx responses
 }
 
 func (c *client) Header() http.Header { return c.h }
@@ -39,7 +41,10 @@ func (c *client) Header() http.Header { return c.h }
 func (c *client) WriteHeader(code int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.code == 0 && code >= 200 {
+	switch {
+	case code < 200:
+		c.informed++
+	case c.code == 0:
 		c.code = code
 	}
 }
@@ -682,7 +687,6 @@ func TestFillTimeout(t *testing.T) {
 						_, _ = io.WriteString(w, "old")
 						return
 					}
-					_, _ = io.WriteString(w, "too ")
 					<-r.Context().Done()
 					cause = context.Cause(r.Context())
 					time.Sleep(time.Hour) // it does not care
@@ -716,8 +720,8 @@ func TestFillTimeout(t *testing.T) {
 					cl.mu.Unlock()
 				}
 				<-endLeader
-				if leader.body.String() != tt.body {
-					t.Errorf("after the handler returned the leader has %q; want %q", leader.body.String(), tt.body)
+				if leader.body.String() != tt.body || leader.informed > 0 {
+					t.Errorf("after the handler returned the leader has %q and %d 1xx; want %q, none", leader.body.String(), leader.informed, tt.body)
 				}
 				if !errors.Is(cause, context.DeadlineExceeded) || !strings.Contains(cause.Error(), "FillTimeout") {
 					t.Errorf("context.Cause = %v; want one that names FillTimeout and is DeadlineExceeded", cause)
@@ -798,5 +802,74 @@ func TestFillTimeoutRaces(t *testing.T) {
 	}
 	if n := c.Stats().FillBytes; n != 0 {
 		t.Errorf("FillBytes = %d; want 0", n)
+	}
+}
+
+// ServeHTTP does not return while FillTimeout still writes to its client.
+func TestFillTimeoutIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := open(t, reprise.Config{})
+		h := c.WrapFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, reprise.FillTimeout(time.Second))
+		stall := make(chan struct{})
+		cl := &client{stall: stall}
+		end := cl.ask(h, newRequest("/a"))
+		time.Sleep(time.Minute)
+		select {
+		case <-end:
+			t.Error("ServeHTTP returned while its client was being answered")
+		default:
+		}
+		close(stall)
+		<-end
+		if cl.code != 504 {
+			t.Errorf("got %d; want 504", cl.code)
+		}
+	})
+}
+
+// Who asks after an invalidation does not get the rest of what was begun before it.
+func TestFollowAfterInvalidation(t *testing.T) {
+	for _, how := range []string{"tag", "url", "key"} {
+		t.Run(how, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := open(t, reprise.Config{})
+				var calls atomic.Int64
+				rt, err := c.NewRoute()
+				if err != nil {
+					t.Fatal(err)
+				}
+				h := rt.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					_, _ = fmt.Fprintf(w, "v%d", calls.Add(1))
+					w.(http.Flusher).Flush()
+					time.Sleep(time.Second)
+					reprise.AddTags(r.Context(), "a")
+				}))
+				before, same, after := new(client), new(client), new(client)
+				ends := []<-chan struct{}{before.ask(h, newRequest("/a"))}
+				synctest.Wait()
+				ends = append(ends, same.ask(h, newRequest("/a")))
+				synctest.Wait()
+				key, _ := rt.Key(newRequest("/a"))
+				switch how {
+				case "tag":
+					err = c.InvalidateTags(t.Context(), "a")
+				case "url":
+					err = c.InvalidateURLs(t.Context(), "/a")
+				case "key":
+					_, err = c.Delete(t.Context(), key)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				ends = append(ends, after.ask(h, newRequest("/a")))
+				for _, end := range ends {
+					<-end
+				}
+				if got := before.body.String() + same.body.String() + after.body.String(); got != "v1v1v2" {
+					t.Errorf("got %s; want v1v1v2", got)
+				}
+				check(t, get(h, "/a"), 200, "HIT", "v2")
+			})
+		})
 	}
 }

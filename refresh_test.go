@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/reprise-go/reprise"
+	"github.com/reprise-go/reprise/store/memstore"
 )
 
 // swr lives for ten seconds and may be served stale for an hour while it is refreshed.
@@ -258,7 +259,12 @@ func TestRefreshDeadline(t *testing.T) {
 // Close ends refreshes, waits for them and keeps nothing of what they still answer.
 func TestRefreshClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, err := reprise.New(reprise.Config{})
+		m, err := memstore.New(memstore.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		c, err := reprise.New(reprise.Config{Store: m})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -279,6 +285,8 @@ func TestRefreshClose(t *testing.T) {
 		if err := c.Close(); err != nil || !ended || time.Since(start) != time.Second {
 			t.Errorf("Close() = %v after %v, handler ended: %v; want nil after 1s", err, time.Since(start), ended)
 		}
+		next := open(t, reprise.Config{Store: m})
+		check(t, get(next.Wrap(http.NotFoundHandler(), swr()...), "/a"), 200, "HIT", "v1")
 	})
 }
 
