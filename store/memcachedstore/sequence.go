@@ -26,14 +26,18 @@ import (
 // (1) A life's counter never falls. It is created, at 0, before the life is known to anybody but its creator, and
 // nobody creates it again: who finds it gone begins another life. All lives differ, being random.
 //
-// (2) Let a Raise have been issued n and have found or left the slot at n or more. From then on, in this life, the slot
-// is gone, "?" or at least n. By induction over what changes a slot:
+// (2) Let a Raise have made the slot "?", have been issued n after that, and have then found or left the slot at n or
+// more. From the "?" on, in this life, the slot is gone, "?" or at least n. By induction over what changes a slot:
 //   - eviction leaves it gone;
 //   - a slot that is gone becomes "?", by whoever misses it, on the condition that it is gone;
 //   - "?" becomes c, on the condition that it is still that very "?" (CAS), where c is the counter, read after the "?"
-//     was. The "?" was written after the eviction, which came after the raise, which came after n was issued. So c is
-//     at least n, by (1).
-//   - another Raise replaces a number by a larger one, on the condition that it is still that number.
+//     was. Once n is issued, c is at least n, by (1). Before that a reader may have made it less; then the Raise finds
+//     that, and begins again with another "?" and another number.
+//   - another Raise makes it "?", and then a number.
+//
+// That the slot has no number while n is being issued matters as much as what it has in the end. A reader that knew of n, and still
+// found the slot lower, would take an old entry for good, make a new one of it, and give that the number n: it
+// would look younger than the invalidation.
 //
 // (3) "?" and gone are not numbers: a reader makes a number of them first. So a reader that begins after a Raise has
 // returned, and finds the life of that Raise, finds n or more.
@@ -236,8 +240,8 @@ func (s *Store) begin(ctx context.Context, cas uint64) error {
 	}}, reply[:])
 }
 
-// advance makes numbers of the slots at keys and returns them. With raise it issues the number n first, raises all
-// slots to it, and returns only if life is current after that.
+// advance makes numbers of the slots at keys and returns them. With raise it makes them unknown first, issues the number n,
+// raises all slots to it, and returns only if life is current after that.
 func (s *Store) advance(ctx context.Context, life uint64, keys []string, raise bool) (settled map[string]uint64, n uint64, err error) {
 	keys = slices.Clone(keys)
 	slices.Sort(keys)
@@ -246,16 +250,17 @@ func (s *Store) advance(ctx context.Context, life uint64, keys []string, raise b
 	server, counter, current := s.sequencer(), s.counterKey(life), meta.Command{Op: meta.Get, Key: s.lifeKey()}
 	value := func(n uint64) []byte { return strconv.AppendUint(nil, n, 10) }
 
+	issue := raise   // whether to begin (again) with another number
 	absent := !raise // whether to expect slots that are gone
-	for round := range rounds {
+	for range rounds {
 		cmds := make([]meta.Command, 0, 2*len(keys)+3)
-		if raise && round == 0 {
-			cmds = append(cmds, meta.Command{Op: meta.Increment, Key: counter})
-		}
-		if absent {
+		if issue || absent {
 			for _, key := range keys {
-				cmds = append(cmds, meta.Command{Op: meta.Set, Absent: true, Key: key, Value: []byte(unknown)})
+				cmds = append(cmds, meta.Command{Op: meta.Set, Absent: !issue, Key: key, Value: []byte(unknown)})
 			}
+		}
+		if issue {
+			cmds = append(cmds, meta.Command{Op: meta.Increment, Key: counter})
 		}
 		from := len(cmds)
 		for _, key := range keys {
@@ -266,9 +271,9 @@ func (s *Store) advance(ctx context.Context, life uint64, keys []string, raise b
 		if err := server.Do(ctx, cmds, replies); err != nil {
 			return nil, 0, err
 		}
-		if raise && round == 0 {
+		if issue {
 			var ok bool
-			if n, ok = number(replies[0]); !ok {
+			if n, ok = number(replies[from-1]); !ok {
 				return nil, 0, errLost
 			}
 		}
@@ -278,31 +283,31 @@ func (s *Store) advance(ctx context.Context, life uint64, keys []string, raise b
 		}
 		last := replies[len(replies)-1]
 
-		absent = false
-		var missing []string
+		issue, absent = false, false
+		var open []string
 		var change []meta.Command
 		for i, key := range keys {
 			r := replies[from+i]
 			is, ok := number(r)
 			switch {
 			case r.Status != meta.OK:
-				missing, absent = append(missing, key), true
+				open, absent = append(open, key), true
 			case !ok:
 				change = append(change, meta.Command{Op: meta.Set, Key: key, CAS: r.CAS, Value: value(now)})
 			case is < n:
-				change = append(change, meta.Command{Op: meta.Set, Key: key, CAS: r.CAS, Value: value(n)})
+				open, issue = append(open, key), true
 			default:
 				settled[key] = is
 			}
 		}
-		keys = missing
+		keys = open
 		if len(change) > 0 {
 			// The life is read after the slots were raised, as (4) wants it.
 			replies := make([]meta.Reply, len(change)+1)
 			if err := server.Do(ctx, append(change, current), replies); err != nil {
 				return nil, 0, err
 			}
-			for i, c := range change[:len(replies)-1] {
+			for i, c := range change {
 				if replies[i].Status == meta.OK {
 					settled[c.Key], _ = strconv.ParseUint(string(c.Value), 10, 64)
 				} else {

@@ -2,6 +2,7 @@ package memcachedstore_test
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -256,5 +257,69 @@ func TestRaiseCostsTwoRoundTrips(t *testing.T) {
 		if took := time.Since(begin); took >= time.Duration(tt.trips+1)*latency {
 			t.Errorf("%s took %v at a latency of %v; want %d round trips", what, took, latency, tt.trips)
 		}
+	}
+}
+
+// halting lets a store's process send one more exchange and stops it before the next, as SIGSTOP would.
+type halting struct {
+	armed   atomic.Bool
+	sent    atomic.Int64
+	stopped chan struct{} // closed when it has stopped
+	proceed chan struct{}
+}
+
+func (h *halting) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	var d net.Dialer
+	c, err := d.DialContext(ctx, network, addr)
+	return haltingConn{c, h}, err
+}
+
+type haltingConn struct {
+	net.Conn
+	h *halting
+}
+
+func (c haltingConn) Write(b []byte) (int, error) {
+	if h := c.h; h.armed.Load() && h.sent.Add(1) == 2 {
+		close(h.stopped)
+		<-h.proceed
+	}
+	return c.Conn.Write(b)
+}
+
+// TestRaiseHalfway stops a process in the middle of a Raise. A reader that knows of the new number must not find the slot as
+// it was: it would take what is old for good, and make something of it that bears the new number.
+func TestRaiseHalfway(t *testing.T) {
+	server := realserver.NewMemcached(t)
+	cfg := memcachedstore.Config{Servers: []string{server.Addr()}, Prefix: "p", Timeout: 10 * time.Second}
+	reader := open(t, cfg)
+	h := &halting{stopped: make(chan struct{}), proceed: make(chan struct{})}
+	cfg.Dial = h.dial
+	raiser := open(t, cfg)
+	old := raise(t, raiser, "a")
+	raise(t, raiser, "other")
+	before := marks(t, reader, "a")
+	if before.Slots[0] != old {
+		t.Fatalf("the slot is %d; want %d", before.Slots[0], old)
+	}
+
+	h.armed.Store(true)
+	raised := make(chan uint64)
+	go func() {
+		n, err := raiser.Raise(t.Context(), "a")
+		if err != nil {
+			t.Error(err)
+		}
+		raised <- n
+	}()
+	<-h.stopped
+	during := marks(t, reader, "a")
+	close(h.proceed)
+	n := <-raised
+	if during.Newest >= n && during.Slots[0] < n {
+		t.Errorf("a reader found number %d, and the slot that was raised to it at %d", during.Newest, during.Slots[0])
+	}
+	if after := marks(t, reader, "a"); after.Slots[0] < n || after.Incarnation != before.Incarnation {
+		t.Errorf("after it: %+v; want a slot of at least %d", after, n)
 	}
 }
