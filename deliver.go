@@ -187,7 +187,7 @@ func (rec *recorder) setHead(whole []byte) {
 	h := rec.w.Header()
 	rec.apply(h, head)
 	rec.f.decorate(h)
-	if len(whole) > 0 && rec.length < 0 && h["Content-Length"] == nil && !rec.noBody && h["Transfer-Encoding"] == nil && h["Trailer"] == nil {
+	if len(whole) > 0 && rec.length < 0 && h["Content-Length"] == nil && rec.outer["Content-Encoding"] == nil && !rec.noBody && h["Transfer-Encoding"] == nil && h["Trailer"] == nil {
 		h["Content-Length"] = []string{strconv.Itoa(len(whole))}
 	}
 }
