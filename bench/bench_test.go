@@ -16,6 +16,8 @@ import (
 func TestReport(t *testing.T) {
 	dir := t.TempDir()
 	var out, log bytes.Buffer
+	quick := quick
+	quick.alone = raceDetector
 	if err := run(quick, "", false, dir, &out, &log); err != nil {
 		t.Fatalf("%v\n%s", err, log.String())
 	}

@@ -23,6 +23,7 @@ type scale struct {
 	crowds  int           // rounds of a stampede in process
 	clients int           // of a stampede
 	trace   int           // requests of a trace
+	alone   bool          // no peer is asked by several clients at once: some have data races
 }
 
 var (

@@ -58,6 +58,7 @@ func (t *trial) body(method, target string, fields ...string) string {
 // probe is a question to a cache. It returns a word for the table and whether that is right.
 type probe struct {
 	question string
+	together bool // the clients of a peer ask at the same time
 	run      func(p peer) (word string, right bool)
 }
 
@@ -70,7 +71,7 @@ func yes(right bool) (string, bool) {
 
 // distinct asks twice and wants the second answer to be another one.
 func distinct(question string, next func(n int64, w http.ResponseWriter, r *http.Request), first, second []string) probe {
-	return probe{question, func(p peer) (string, bool) {
+	return probe{question, false, func(p peer) (string, bool) {
 		t, closeIt := try(p, next)
 		defer closeIt()
 		t.ask(first[0], first[1], first[2:]...)
@@ -107,13 +108,13 @@ func handlerProbes() []probe {
 			[]string{"GET", "/A"}, []string{"GET", "/a"}),
 		distinct("`/a%2Fb` is not `/a/b`", say("path %v", func(_ int64, r *http.Request) any { return r.URL.EscapedPath() }),
 			[]string{"GET", "/a%2Fb"}, []string{"GET", "/a/b"}),
-		{"POST after GET reaches the handler", func(p peer) (string, bool) {
+		{"POST after GET reaches the handler", false, func(p peer) (string, bool) {
 			t, closeIt := try(p, numbered("Content-Type", "text/plain"))
 			defer closeIt()
 			t.ask("GET", "/cart")
 			return yes(t.body("POST", "/cart") == "answer 2")
 		}},
-		{"HEAD before GET leaves GET its body", func(p peer) (string, bool) {
+		{"HEAD before GET leaves GET its body", false, func(p peer) (string, bool) {
 			t, closeIt := try(p, func(n int64, w http.ResponseWriter, r *http.Request) {
 				if r.Method == http.MethodGet {
 					fmt.Fprint(w, "the body")
@@ -127,7 +128,7 @@ func handlerProbes() []probe {
 			[]string{"GET", "/me", "Authorization: Bearer alice"}, []string{"GET", "/me", "Authorization: Bearer bob"}),
 		distinct("Cookie: Bob does not get Alice's page", say("hello %v", func(_ int64, r *http.Request) any { return r.Header.Get("Cookie") }),
 			[]string{"GET", "/me", "Cookie: session=alice"}, []string{"GET", "/me", "Cookie: session=bob"}),
-		{"Set-Cookie is not replayed", func(p peer) (string, bool) {
+		{"Set-Cookie is not replayed", false, func(p peer) (string, bool) {
 			t, closeIt := try(p, func(n int64, w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Set-Cookie", fmt.Sprintf("session=%d", n))
 				fmt.Fprint(w, "welcome")
@@ -143,7 +144,7 @@ func handlerProbes() []probe {
 			w.Header().Set("Vary", "Accept-Language")
 			fmt.Fprint(w, r.Header.Get("Accept-Language"))
 		}, []string{"GET", "/", "Accept-Language: en"}, []string{"GET", "/", "Accept-Language: de"}),
-		{"an error 500 is not stored", func(p peer) (string, bool) {
+		{"an error 500 is not stored", false, func(p peer) (string, bool) {
 			t, closeIt := try(p, func(n int64, w http.ResponseWriter, _ *http.Request) {
 				if n == 1 {
 					http.Error(w, "down", http.StatusInternalServerError)
@@ -155,13 +156,13 @@ func handlerProbes() []probe {
 			t.ask("GET", "/")
 			return yes(t.body("GET", "/") == "up")
 		}},
-		{"a 404 stays a 404", func(p peer) (string, bool) {
+		{"a 404 stays a 404", false, func(p peer) (string, bool) {
 			t, closeIt := try(p, func(_ int64, w http.ResponseWriter, _ *http.Request) { http.Error(w, "none", http.StatusNotFound) })
 			defer closeIt()
 			t.ask("GET", "/")
 			return yes(t.ask("GET", "/").Code == http.StatusNotFound)
 		}},
-		{"half an answer (handler aborts) is not stored", func(p peer) (string, bool) {
+		{"half an answer (handler aborts) is not stored", false, func(p peer) (string, bool) {
 			t, closeIt := try(p, func(n int64, w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Content-Length", "10")
 				if n == 1 {
@@ -174,7 +175,7 @@ func handlerProbes() []probe {
 			t.ask("GET", "/")
 			return yes(t.body("GET", "/") == "0123456789")
 		}},
-		{"both lines of a repeated field", func(p peer) (string, bool) {
+		{"both lines of a repeated field", false, func(p peer) (string, bool) {
 			t, closeIt := try(p, func(_ int64, w http.ResponseWriter, _ *http.Request) {
 				w.Header().Add("Link", "</a>; rel=preload")
 				w.Header().Add("Link", "</b>; rel=preload")
@@ -184,7 +185,7 @@ func handlerProbes() []probe {
 			t.ask("GET", "/")
 			return yes(len(t.ask("GET", "/").Header().Values("Link")) == 2)
 		}},
-		{"100 clients, one cold page: calls of the handler", func(p peer) (string, bool) {
+		{"100 clients, one cold page: calls of the handler", true, func(p peer) (string, bool) {
 			t, closeIt := try(p, func(_ int64, w http.ResponseWriter, _ *http.Request) {
 				time.Sleep(20 * time.Millisecond)
 				fmt.Fprint(w, "page")
@@ -193,7 +194,7 @@ func handlerProbes() []probe {
 			askTogether(t, 100)
 			return fmt.Sprint(t.calls.Load()), t.calls.Load() == 1
 		}},
-		{"20 clients, one cold `private` page: how many share", func(p peer) (string, bool) {
+		{"20 clients, one cold `private` page: how many share", true, func(p peer) (string, bool) {
 			next := numbered("Cache-Control", "private")
 			t, closeIt := try(p, func(n int64, w http.ResponseWriter, r *http.Request) {
 				time.Sleep(20 * time.Millisecond)
@@ -206,7 +207,7 @@ func handlerProbes() []probe {
 			}
 			return fmt.Sprint(20 - len(own)), len(own) == 20
 		}},
-		{"the first client leaves: do the others get the page", func(p peer) (string, bool) {
+		{"the first client leaves: do the others get the page", true, func(p peer) (string, bool) {
 			if p.fast != nil {
 				return "–", true // its handlers do not learn that a client has left
 			}
@@ -262,6 +263,10 @@ func (b *bench) probes() error {
 	for _, q := range handlerProbes() {
 		row := []string{q.question}
 		for _, p := range peers() {
+			if q.together && b.alone && p.name != "reprise" {
+				row = append(row, "–")
+				continue
+			}
 			word, right, err := within(5*time.Second, func() (string, bool) { return q.run(p) })
 			if err != nil {
 				word, right = err.Error(), false
@@ -308,6 +313,10 @@ func (b *bench) functionProbes() error {
 	for _, l := range loadings() {
 		row := []string{bold(l.name)}
 		for _, q := range []func(loading) (string, bool){callsOf100, firstCallerLeaves, deadlineHolds} {
+			if b.alone && l.name != "reprise.Memoize" {
+				row = append(row, "–")
+				continue
+			}
 			word, right, err := within(5*time.Second, func() (string, bool) { return q(l) })
 			if err != nil {
 				word = err.Error()

@@ -1,0 +1,6 @@
+//go:build !race
+
+package main
+
+// raceDetector says that the tests run under it: it looks at the peers, too.
+const raceDetector = false
