@@ -12,7 +12,7 @@ import (
 )
 
 var (
-	full  = flag.Bool("full", false, "let faults last as long as in production")
+	full  = flag.Bool("full", false, "let faults last as long as in production, and hold the times that are promised")
 	table = flag.String("table", "", "write the table of faults to this `file`")
 )
 
@@ -20,6 +20,9 @@ const (
 	calm     = 500 * time.Millisecond // before the fault
 	onset    = time.Second            // after which the store is left alone
 	recovery = 2 * time.Second        // within which hits return
+
+	// patience is how long a test waits for hits whose time it does not hold: the machine may be doing anything.
+	patience = time.Minute
 
 	onsetP99 = 300 * time.Millisecond // all operations of the store before an answer have 250 ms
 	restP99  = 20 * time.Millisecond  // what cannot be told from no store at all
@@ -116,7 +119,8 @@ func faults() []fault {
 	return fs
 }
 
-// TestFaults has clients ask a site while its store fails. None of them may notice more than a part of a second.
+// TestFaults has clients ask a site while its store fails: each gets the right answer, and hits return. How long answers take
+// is printed, and held with -full, on a machine with nothing else to do.
 func TestFaults(t *testing.T) {
 	all := faults()
 	rows := make([]*outcome, len(all))
@@ -166,7 +170,7 @@ func (f fault) run(t *testing.T) *outcome {
 			healed = w.now() // a Cluster takes a while until it takes a node back
 		}
 	}
-	recovered, ok := w.recovers(healed, 2*recovery)
+	recovered, ok := w.recovers(healed, patience)
 	w.end()
 
 	during := w.between(broken, max(healed, broken+onset/2))
@@ -189,6 +193,24 @@ func (f fault) run(t *testing.T) *outcome {
 	if o.wrong > 3 {
 		t.Errorf("%d more of %d requests went wrong", o.wrong-3, o.requests)
 	}
+	if f.hits > 0 && o.hits == 0 {
+		t.Error("no request hits while the fault lasts; part of the store works")
+	}
+	if f.hits == 0 && !f.partial && o.hits > 0.9 {
+		t.Errorf("%.0f%% of requests hit: there was no fault", 100*o.hits)
+	}
+	if !ok {
+		t.Errorf("hits do not return within %v of the fault's end", patience)
+	}
+	if *full {
+		o.inTime(t, f.hits)
+	}
+	return o
+}
+
+// inTime holds the times that are promised, and the part of requests that hit while the fault lasts.
+func (o *outcome) inTime(t *testing.T, least float64) {
+	t.Helper()
 	busy := handOvers * o.noise
 	if o.at > onsetP99+busy {
 		t.Errorf("p99 of added latency at the onset is %v; want at most %v, and %v for a busy machine", o.at, onsetP99, busy)
@@ -196,16 +218,12 @@ func (f fault) run(t *testing.T) *outcome {
 	if o.after > restP99+busy {
 		t.Errorf("p99 of added latency once the store is left alone is %v; want at most %v, and %v for a busy machine", o.after, restP99, busy)
 	}
-	if o.hits < f.hits {
-		t.Errorf("%.0f%% of requests hit; want at least %.0f%%", 100*o.hits, 100*f.hits)
+	if o.hits < least {
+		t.Errorf("%.0f%% of requests hit; want at least %.0f%%", 100*o.hits, 100*least)
 	}
-	if f.hits == 0 && !f.partial && o.hits > 0.9 {
-		t.Errorf("%.0f%% of requests hit: there was no fault", 100*o.hits)
+	if o.recovered > recovery+busy {
+		t.Errorf("hits return %v after the fault; want at most %v, and %v for a busy machine", o.recovered, recovery, busy)
 	}
-	if !ok || recovered > recovery+busy {
-		t.Errorf("hits return %v after the fault; want at most %v, and %v for a busy machine", recovered, recovery, busy)
-	}
-	return o
 }
 
 // report prints the table.

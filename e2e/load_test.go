@@ -22,7 +22,7 @@ import (
 const (
 	rate  = 200 // requests a second
 	paths = 60
-	most  = 30 * rate // requests of one site
+	most  = 90 * rate // requests of one site: calm, fault and patience
 )
 
 // site is a server with a cache in front of a handler, and clients that ask it as often as they do, however long the
@@ -116,7 +116,7 @@ func bodyOf(path, language string) []byte {
 // warm asks for everything until all of it is a hit.
 func (w *site) warm() {
 	w.t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(patience)
 	for hits := 0; hits < 2*paths; {
 		hits = 0
 		for n := range 2 * paths {

@@ -90,7 +90,8 @@ func redisCommand(args ...string) Command {
 			if !strings.Contains(info, "process_id:"+strconv.Itoa(pid)+"\r\n") {
 				return fmt.Errorf("another process listens on %s", addr)
 			}
-			return nil
+			_, err = RedisDo(addr, "PING") // unlike INFO it is refused while data is loaded
+			return err
 		},
 	}
 }
