@@ -32,7 +32,6 @@ var targeted = []string{"Cdn-Cache-Control"}
 // judge answers, top first: is it safe to share, may it be stored, for how long (DESIGN §3 "who decides").
 func (f *fill) judge(status int, h http.Header, length int64, s said) (j judgement) {
 	rt := f.rt
-	h = canonical(h)
 	j.resp = rfc9111.Parse(status, h, targeted)
 	resp := &j.resp
 	if f.writes {
@@ -88,24 +87,6 @@ func (f *fill) judge(status int, h http.Header, length int64, s said) (j judgeme
 	}
 	j.reason = f.live(&j, status, h, s)
 	return j
-}
-
-// canonical returns h with canonical names: a handler may have bypassed Set, and clients read its fields all the same.
-func canonical(h http.Header) http.Header {
-	odd := false
-	for name := range h {
-		odd = odd || http.CanonicalHeaderKey(name) != name
-	}
-	if !odd {
-		return h
-	}
-	c := make(http.Header, len(h))
-	for name, lines := range h {
-		for _, l := range lines {
-			c.Add(name, l)
-		}
-	}
-	return c
 }
 
 func eventStream(h http.Header) bool {

@@ -211,7 +211,7 @@ func TestGzip(t *testing.T) {
 		build func(*reprise.Cache, http.Handler) http.Handler
 		sizes []int
 	}{
-		{"outside", outside, []int{0, 100 << 10}},
+		{"outside", outside, []int{0, 5, 1000, 100 << 10}},
 		{"inside", inside, []int{0, 5, 1000, 100 << 10}},
 	} {
 		for _, size := range tt.sizes {

@@ -55,16 +55,21 @@ var scratches = sync.Pool{New: func() any { return &scratch{head: make(http.Head
 // line returns v as the lines of a field that nobody else has.
 func (s *scratch) line(v string) []string { return s.lines.one(v) }
 
-// snapshot makes head a copy of h.
+// snapshot makes head a copy of h, with the lines of one field together however it is spelled.
 func (s *scratch) snapshot(h http.Header) {
 	for name, lines := range h {
+		if c := http.CanonicalHeaderKey(name); c != name {
+			// The handler has bypassed Set. Clients and this cache read the field all the same.
+			s.head[c] = append(slices.Clip(s.head[c]), lines...)
+			continue
+		}
 		switch len(lines) {
 		case 0:
 			s.head[name] = lines // nil suppresses what net/http would add
 		case 1:
-			s.head[name] = s.line(lines[0])
+			s.head[name] = append(s.line(lines[0]), s.head[name]...)
 		default:
-			s.head[name] = slices.Clone(lines)
+			s.head[name] = append(slices.Clone(lines), s.head[name]...)
 		}
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -350,5 +352,36 @@ func TestOddStatus(t *testing.T) {
 	h := c.WrapFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(800) }) // 600 more than 200
 	for range 2 {
 		check(t, get(h, "/a"), 800, "", "")
+	}
+}
+
+// TestOddNames has a handler write past Header.Set, as who wants a field spelled ETag does.
+func TestOddNames(t *testing.T) {
+	var calls atomic.Int64
+	h := open(t, reprise.Config{}).WrapFunc(func(w http.ResponseWriter, _ *http.Request) {
+		calls.Add(1)
+		w.Header()["ETag"] = []string{`"odd"`}
+		w.Header()["cache-control"] = []string{"max-age=60"}
+		w.Header()["link"] = []string{"</b>"}
+		w.Header().Set("Link", "</a>")
+		_, _ = io.WriteString(w, "page")
+	})
+	for _, want := range []string{"MISS", "HIT"} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+		got := w.Header()
+		if got.Get("X-Cache") != want || !slices.Equal(got["Etag"], []string{`"odd"`}) || got["ETag"] != nil || got["cache-control"] != nil {
+			t.Errorf("%s: %v", want, got)
+		}
+		if links := slices.Sorted(slices.Values(got["Link"])); !slices.Equal(links, []string{"</a>", "</b>"}) || got["link"] != nil {
+			t.Errorf("%s: Link %q", want, links)
+		}
+	}
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.Header.Set("If-None-Match", `"odd"`)
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	if w.Code != http.StatusNotModified || calls.Load() != 1 {
+		t.Errorf("status %d after %d calls; want 304 after 1", w.Code, calls.Load())
 	}
 }
