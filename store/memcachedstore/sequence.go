@@ -32,7 +32,7 @@ import (
 //   - a slot that is gone becomes "?", by whoever misses it, on the condition that it is gone;
 //   - "?" becomes c, on the condition that it is still that very "?" (CAS), where c is the counter, read after the "?"
 //     was. Once n is issued, c is at least n, by (1). Before that a reader may have made it less; then the Raise finds
-//     that, and begins again with another "?" and another number.
+//     that, and begins again with another "?" in each of its slots and another number.
 //   - another Raise makes it "?", and then a number.
 //
 // That the slot has no number while n is being issued matters as much as what it has in the end. A reader that knew of n, and still
@@ -247,12 +247,16 @@ func (s *Store) advance(ctx context.Context, life uint64, keys []string, raise b
 	slices.Sort(keys)
 	keys = slices.Compact(keys)
 	settled = make(map[string]uint64, len(keys))
+	all := keys
 	server, counter, current := s.sequencer(), s.counterKey(life), meta.Command{Op: meta.Get, Key: s.lifeKey()}
 	value := func(n uint64) []byte { return strconv.AppendUint(nil, n, 10) }
 
 	issue := raise   // whether to begin (again) with another number
 	absent := !raise // whether to expect slots that are gone
 	for range rounds {
+		if issue {
+			keys = all // each of them has to reach the number that is issued last
+		}
 		cmds := make([]meta.Command, 0, 2*len(keys)+3)
 		if issue || absent {
 			for _, key := range keys {

@@ -2,6 +2,7 @@ package memcachedstore_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -242,7 +243,7 @@ func TestRaiseCostsTwoRoundTrips(t *testing.T) {
 	proxy := realserver.NewProxy(t, server.Addr())
 	slow := open(t, memcachedstore.Config{Servers: []string{proxy.Addr()}, Prefix: "p", Timeout: 10 * time.Second})
 	marks(t, slow, names...)
-	const latency = 100 * time.Millisecond
+	const latency = 300 * time.Millisecond // more than a busy machine takes on top
 	proxy.Latency(latency)
 	for what, tt := range map[string]struct {
 		trips int
@@ -260,12 +261,17 @@ func TestRaiseCostsTwoRoundTrips(t *testing.T) {
 	}
 }
 
-// halting lets a store's process send one more exchange and stops it before the next, as SIGSTOP would.
+// halting stops a store's process once in the middle of what it sends, as SIGSTOP would.
 type halting struct {
+	before  func(sent int64, b []byte) int // says where in b, after sent writes; -1 is not in this one
 	armed   atomic.Bool
 	sent    atomic.Int64
 	stopped chan struct{} // closed when it has stopped
 	proceed chan struct{}
+}
+
+func newHalting(before func(int64, []byte) int) *halting {
+	return &halting{before: before, stopped: make(chan struct{}), proceed: make(chan struct{})}
 }
 
 func (h *halting) dial(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -280,11 +286,23 @@ type haltingConn struct {
 }
 
 func (c haltingConn) Write(b []byte) (int, error) {
-	if h := c.h; h.armed.Load() && h.sent.Add(1) == 2 {
-		close(h.stopped)
-		<-h.proceed
+	h := c.h
+	if !h.armed.Load() {
+		return c.Conn.Write(b)
 	}
-	return c.Conn.Write(b)
+	at := h.before(h.sent.Add(1)-1, b)
+	if at < 0 {
+		return c.Conn.Write(b)
+	}
+	h.armed.Store(false)
+	first, err := c.Conn.Write(b[:at])
+	if err != nil {
+		return first, err
+	}
+	close(h.stopped)
+	<-h.proceed
+	rest, err := c.Conn.Write(b[at:])
+	return first + rest, err
 }
 
 // TestRaiseHalfway stops a process in the middle of a Raise. A reader that knows of the new number must not find the slot as
@@ -293,7 +311,12 @@ func TestRaiseHalfway(t *testing.T) {
 	server := realserver.NewMemcached(t)
 	cfg := memcachedstore.Config{Servers: []string{server.Addr()}, Prefix: "p", Timeout: 10 * time.Second}
 	reader := open(t, cfg)
-	h := &halting{stopped: make(chan struct{}), proceed: make(chan struct{})}
+	h := newHalting(func(sent int64, _ []byte) int {
+		if sent == 1 {
+			return 0 // the first exchange is done
+		}
+		return -1
+	})
 	cfg.Dial = h.dial
 	raiser := open(t, cfg)
 	old := raise(t, raiser, "a")
@@ -321,5 +344,37 @@ func TestRaiseHalfway(t *testing.T) {
 	}
 	if after := marks(t, reader, "a"); after.Slots[0] < n || after.Incarnation != before.Incarnation {
 		t.Errorf("after it: %+v; want a slot of at least %d", after, n)
+	}
+}
+
+// TestRaiseDisturbed has a reader make a number of one slot before the Raise has issued its own, so that it issues another.
+// The slot that nobody disturbed has to reach that one, too.
+func TestRaiseDisturbed(t *testing.T) {
+	server := realserver.NewMemcached(t)
+	cfg := memcachedstore.Config{Servers: []string{server.Addr()}, Prefix: "p", Timeout: 10 * time.Second}
+	reader := open(t, cfg)
+	h := newHalting(func(_ int64, b []byte) int { return bytes.Index(b, []byte("ma ")) }) // where it increases the counter
+	cfg.Dial = h.dial
+	raiser := open(t, cfg)
+	first := raise(t, raiser, "a", "b")
+
+	h.armed.Store(true)
+	raised := make(chan uint64)
+	go func() {
+		n, err := raiser.Raise(t.Context(), "a", "b")
+		if err != nil {
+			t.Error(err)
+		}
+		raised <- n
+	}()
+	<-h.stopped
+	marks(t, reader, "b")
+	close(h.proceed)
+	n := <-raised
+	if n < first+2 {
+		t.Errorf("numbers %d and %d: the Raise was not disturbed", first, n)
+	}
+	if after := marks(t, reader, "a", "b"); after.Slots[0] < n || after.Slots[1] < n {
+		t.Errorf("slots %d after a Raise to %d", after.Slots, n)
 	}
 }
