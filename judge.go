@@ -179,6 +179,7 @@ func (f *fill) rules() rfc9111.Rules {
 		Method:     true,
 		DefaultTTL: !rt.standard,
 		Standard:   rt.standard,
+		ByCookie:   rt.byCookie,
 	}
 }
 

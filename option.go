@@ -84,6 +84,7 @@ type routeSettings struct {
 	detach      func(from, to context.Context) context.Context
 	setCookie   bool
 	standard    bool
+	byCookie    bool         // Cookie and client certificates identify, also with Standard
 	fallback    *ConfigError // the route's own StatusTTL or TTLFunc, as a mistake beside Standard
 }
 
@@ -592,6 +593,11 @@ func AllowSetCookie() RouteOption {
 // Standard makes the route a shared cache by RFC 9111 to the letter: lifetimes come from the response's fields alone,
 // with the heuristics of §4.2.2, there is no default lifetime, and Cookie does not identify a request.
 func Standard() RouteOption { return routeOption(func(s *routeSettings) { s.standard = true }) }
+
+// IdentifyByCookie makes a request with Cookie or a TLS client certificate an identified one beside [Standard], as it is without
+// it: it neither fills nor is answered by what is shared, unless the response says public or s-maxage or the route says
+// otherwise. Without Standard it changes nothing.
+func IdentifyByCookie() RouteOption { return routeOption(func(s *routeSettings) { s.byCookie = true }) }
 
 const besideStandard = "has no effect beside Standard, which takes lifetimes from the response alone; use OverrideTTL or remove it"
 

@@ -255,7 +255,7 @@ func (q *query) identify() Reason {
 	if r.Header["Authorization"] != nil && !q.builder.authorization {
 		return ReasonAuthorization
 	}
-	if rt.standard {
+	if rt.standard && !rt.byCookie {
 		return "" // RFC 9111 §3.5 knows Authorization alone
 	}
 	if r.Header["Cookie"] != nil && !q.builder.cookie && !rt.cookiesSet {

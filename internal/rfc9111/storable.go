@@ -27,6 +27,7 @@ type Rules struct {
 	Partial    bool // a 206 is stored as an incomplete response (§3.3)
 	DefaultTTL bool // the route gives a lifetime to responses without one; the caller checks the status
 	Standard   bool // RFC 9111 to the letter: heuristics allow storing, and Cookie names nobody
+	ByCookie   bool // Cookie names somebody, with Standard too
 }
 
 // Storable returns why a response to q is not to be stored by a shared cache (§3), or "". What private and no-cache
@@ -66,7 +67,7 @@ func (r *Response) Storable(q Request, rules Rules) Reason {
 	// §7.3: to the RFC it is the origin's business; a cookie that reaches the wrong client is worse than a miss.
 	case r.SetCookie && !rules.SetCookie:
 		return SetCookie
-	case q.Cookie && !rules.Standard && !rules.Cookies && !rules.Private && !r.Shareable():
+	case q.Cookie && (!rules.Standard || rules.ByCookie) && !rules.Cookies && !rules.Private && !r.Shareable():
 		return Cookie
 	case !rules.DefaultTTL && !r.allows(q.Method, rules):
 		return NoFreshness

@@ -89,6 +89,7 @@ func TestStorable(t *testing.T) {
 		{"cookie/must-revalidate", "GET /\nCookie: a=b", "200\nCache-Control: max-age=60, must-revalidate", ttl, Cookie},
 		{"cookie/public", "GET /\nCookie: a=b", "200\nCache-Control: public", ttl, ""},
 		{"cookie/s-maxage", "GET /\nCookie: a=b", "200\nCache-Control: s-maxage=60", ttl, ""},
+		{"cookie/standard_by_cookie", "GET /\nCookie: a=b", "200\nCache-Control: max-age=60", Rules{Standard: true, ByCookie: true}, Cookie},
 		{"cookie/standard", "GET /\nCookie: a=b", "200\nCache-Control: max-age=60", std, ""},
 		{"cookie/route", "GET /\nCookie: a=b", "200", Rules{DefaultTTL: true, Cookies: true}, ""},
 		{"cookie/one_user", "GET /\nCookie: a=b", "200", user, ""},

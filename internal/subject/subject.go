@@ -203,6 +203,8 @@ func (p *process) option(o scenario.Option) (reprise.RouteOption, error) {
 		opt = reprise.AllowSetCookie()
 	case "Standard":
 		opt = reprise.Standard()
+	case "IdentifyByCookie":
+		opt = reprise.IdentifyByCookie()
 	case "Off":
 		opt = reprise.Off()
 	case "Before":
