@@ -1,0 +1,165 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"strings"
+	"sync"
+
+	"github.com/reprise-go/reprise"
+)
+
+// pseudonym is the proxy's name in Via.
+const pseudonym = "reprise"
+
+// route is one pattern with its cache.
+type route struct {
+	handler http.Handler
+}
+
+// newRoutes makes the handlers of all patterns, and one for what none of them matches.
+func (s *Server) newRoutes() error {
+	var errs []error
+	s.routes = make(map[string]route)
+	s.mux = http.NewServeMux()
+	all := append([]RouteConfig{{Pattern: "/"}}, s.cfg.Routes...)
+	for _, rc := range all {
+		if _, ok := s.routes[rc.Pattern]; !ok {
+			s.mux.Handle(rc.Pattern, http.NotFoundHandler())
+		}
+		opts, keyed := s.options(rc)
+		rt, err := s.cache.NewRoute(opts...)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		s.routes[rc.Pattern] = route{handler: rt.Wrap(s.reverseProxy(keyed))}
+	}
+	return errors.Join(errs...)
+}
+
+// options returns what holds for a route, and the fields that it puts into the key.
+func (s *Server) options(rc RouteConfig) (opts []reprise.RouteOption, keyed []string) {
+	opts = []reprise.RouteOption{reprise.Scheme(scheme), reprise.TagsFunc(prefixTags)}
+	if !rc.Plain {
+		opts = append(opts, reprise.Standard())
+		if !s.cfg.AllowCookies && !rc.AllowCookies {
+			opts = append(opts, reprise.IdentifyByCookie())
+		}
+	}
+	if s.cfg.AllowSetCookie {
+		opts = append(opts, reprise.AllowSetCookie())
+	}
+	return append(opts, rc.Options...), rc.Vary
+}
+
+// ServeHTTP is the way of a request: what must not come in, whose rules hold, the cache, the origin.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if refused, ok := s.guard(r); !ok {
+		refuse(w, refused.status)
+		return
+	}
+	if r.URL.Path == "*" { // OPTIONS: about the server, and that is the proxy
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	s.pick(r).ServeHTTP(w, r)
+}
+
+// pick returns the handler of the most specific pattern. ServeMux would redirect a client whose path is not clean; the origin
+// may know better, so that only the pattern of the clean path is taken from it.
+func (s *Server) pick(r *http.Request) http.Handler {
+	pattern := "/"
+	if len(s.routes) > 1 {
+		if _, p := s.mux.Handler(r); p != "" {
+			pattern = p
+		}
+	}
+	return s.routes[pattern].handler
+}
+
+func refuse(w http.ResponseWriter, status int) {
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	if status == http.StatusBadRequest {
+		h.Set("Connection", "close") // what follows on it is not to be trusted
+	}
+	http.Error(w, http.StatusText(status), status)
+}
+
+// reverseProxy returns the handler that plays the origin for the cache.
+func (s *Server) reverseProxy(keyed []string) http.Handler {
+	return &httputil.ReverseProxy{
+		Transport:  s.origin,
+		BufferPool: &s.buffers,
+		ErrorLog:   s.errorLog,
+		Rewrite: func(pr *httputil.ProxyRequest) {
+			pr.SetURL(s.cfg.Origin)
+			if !s.cfg.RewriteHost {
+				pr.Out.Host = pr.In.Host
+			}
+			// Unparsable parameters are in the key as they came, and so the origin gets them as they came.
+			pr.Out.URL.RawQuery = pr.In.URL.RawQuery
+			for _, name := range [...]string{"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
+				pr.Out.Header[name] = pr.In.Header[name]
+			}
+			addVia(pr.Out.Header, pr.In.ProtoMajor, pr.In.ProtoMinor)
+		},
+		ModifyResponse: func(res *http.Response) error {
+			addVia(res.Header, res.ProtoMajor, res.ProtoMinor)
+			if s.cfg.TagField != "" {
+				tags := res.Header.Values(s.cfg.TagField)
+				for _, line := range tags {
+					reprise.AddTags(res.Request.Context(), strings.FieldsFunc(line, func(r rune) bool { return r == ',' || r == ' ' })...)
+				}
+				res.Header.Del(s.cfg.TagField)
+			}
+			s.reflections.watch(res, keyed)
+			return nil
+		},
+		ErrorHandler: s.originFailed,
+	}
+}
+
+// addVia names the proxy among those that a message went through (RFC 9110 §7.6.3).
+func addVia(h http.Header, major, minor int) {
+	version := "1.1"
+	switch {
+	case major == 2:
+		version = "2"
+	case major == 1 && minor == 0:
+		version = "1.0"
+	}
+	h["Via"] = append(h["Via"], version+" "+pseudonym)
+}
+
+// originFailed answers for an origin that did not.
+func (s *Server) originFailed(w http.ResponseWriter, r *http.Request, err error) {
+	status := http.StatusBadGateway
+	var timeout net.Error
+	switch {
+	case errors.Is(err, errBusy):
+		status = http.StatusServiceUnavailable
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		status = http.StatusGatewayTimeout
+	case errors.Is(err, context.Canceled):
+		panic(http.ErrAbortHandler) // nobody is left to read an answer
+	}
+	s.log.WarnContext(r.Context(), "proxy: the origin did not answer", "status", status, "method", r.Method, "path", short(r.URL.Path), "err", short(err.Error()))
+	refuse(w, status)
+}
+
+// buffers are those through which bodies go.
+type buffers struct{ pool sync.Pool }
+
+func (b *buffers) Get() []byte {
+	if p, ok := b.pool.Get().(*[]byte); ok {
+		return *p
+	}
+	return make([]byte, 32<<10)
+}
+
+func (b *buffers) Put(p []byte) { b.pool.Put(&p) }
