@@ -92,7 +92,7 @@ func (s *Server) authorised(next http.HandlerFunc) http.Handler {
 }
 
 func withPort(host string) string {
-	if i := strings.LastIndexByte(host, ':'); i < 0 || strings.HasSuffix(host, "]") {
+	if !strings.Contains(host, ":") || strings.HasSuffix(host, "]") {
 		return host + ":0"
 	}
 	return host

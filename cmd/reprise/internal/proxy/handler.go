@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -95,7 +96,7 @@ func (s *Server) reverseProxy(keyed []string) http.Handler {
 	return &httputil.ReverseProxy{
 		Transport:  s.origin,
 		BufferPool: &s.buffers,
-		ErrorLog:   s.errorLog,
+		ErrorLog:   slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 		Rewrite: func(pr *httputil.ProxyRequest) {
 			pr.SetURL(s.cfg.Origin)
 			if !s.cfg.RewriteHost {

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -18,7 +17,6 @@ import (
 type Server struct {
 	cfg         Config
 	log         *slog.Logger
-	errorLog    *log.Logger
 	cache       *reprise.Cache
 	origin      *origin
 	buffers     buffers
@@ -42,11 +40,10 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		cfg:      cfg,
-		log:      cfg.Logger,
-		errorLog: slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelWarn),
-		cache:    cache,
-		origin:   newOrigin(&cfg),
+		cfg:    cfg,
+		log:    cfg.Logger,
+		cache:  cache,
+		origin: newOrigin(&cfg),
 	}
 	s.reflections.mode, s.reflections.log = cfg.Reflection, cfg.Logger
 	if err := s.newRoutes(); err != nil {
@@ -83,7 +80,7 @@ func (s *Server) Run(ctx context.Context, listening func(front, admin net.Addr))
 			Handler:           s.adminHandler(),
 			ReadHeaderTimeout: s.cfg.HeaderTimeout,
 			IdleTimeout:       s.cfg.IdleTimeout,
-			ErrorLog:          s.errorLog,
+			ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 		})
 		listeners = append(listeners, l)
 	}
@@ -149,7 +146,7 @@ func (s *Server) httpServer(h http.Handler) *http.Server {
 		ReadHeaderTimeout: s.cfg.HeaderTimeout,
 		IdleTimeout:       s.cfg.IdleTimeout,
 		MaxHeaderBytes:    s.cfg.MaxHeaderBytes,
-		ErrorLog:          s.errorLog,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 250, SendPingTimeout: s.cfg.IdleTimeout, WriteByteTimeout: s.cfg.IdleTimeout},
 	}
 }
