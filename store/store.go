@@ -78,14 +78,16 @@ type Marks struct {
 	Incarnation uint64
 	// Newest is the number that was issued last; 0 before the first.
 	Newest uint64
-	// Slots has, for each name asked for, the number it was last raised to, or a later one; 0 if never.
+	// Slots has, for each name asked for, the number it was last raised to, or a later one that had been issued by then. For a
+	// name that was never raised it is 0 or, in a store that forgets slots, such a number.
 	Slots []uint64
 }
 
 // Sequencer issues numbers that fence invalidations. Names are mapped to a fixed number of slots, so that the
 // memory is bounded; two names in one slot invalidate too much, never too little.
 type Sequencer interface {
-	// Marks reads the slots of names. The slots and Newest are as of one moment, or Newest is older.
+	// Marks reads the slots of names. The slots and Newest are as of one moment, or Newest is older: no reading has
+	// the number of a Raise without the slots of that Raise.
 	Marks(ctx context.Context, names ...string) (Marks, error)
 
 	// Raise issues the next number and raises the slots of names to it; none is ever lowered. When it

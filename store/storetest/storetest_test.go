@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -189,6 +190,7 @@ func brokenStores() []brokenStore {
 			}
 			return m
 		}))},
+		{"sequence/whole", "the number before the slots", over(func(m *memstore.Store) numberFirst { return numberFirst{m, new(atomic.Uint64)} })},
 		{"sequence/concurrent", "a number behind", over(raises(func(n uint64) uint64 { return n/2 + 1 }))},
 		{"sequence/sequenced", "another sequence", over(func(m *memstore.Store) otherSequence { return otherSequence{m, store.NewSequence()} })},
 		{"lock/exclusion", "grants to all", over(func(m *memstore.Store) grantsAll { return grantsAll{m} })},
