@@ -3,6 +3,7 @@ package reprise
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/reprise-go/reprise/internal/flight"
@@ -27,6 +28,7 @@ type want[K, V any] struct {
 	look   lookup[V]
 	task   *task[K, V] // that it waits for
 	led    bool        // it began that task
+	early  bool        // that task began too early: only its end is waited for
 	done   bool
 	broken bool // it ends as its loader ended
 	v      V
@@ -134,13 +136,16 @@ func filling(ctx context.Context) bool {
 // the look-up: another look-up may find its result.
 func (x *fetch[K, V]) join(ctx context.Context, w *want[K, V], epoch flight.Epoch) {
 	f := x.f
+	var as admission
 	w.task, w.led = f.loads.Join(w.at, w.at, epoch,
 		func(t *task[K, V]) bool {
-			if x.force {
-				t.displaced.Store(true)
-				return false
+			if as = refused; !x.force {
+				as = t.admit(&w.look, x.start)
 			}
-			return t.admit(&w.look)
+			if as == refused {
+				t.displaced.Store(true) // who is not admitted loads anew
+			}
+			return as != refused
 		},
 		func() *task[K, V] {
 			many := x.many && f.loadMany != nil
@@ -151,6 +156,7 @@ func (x *fetch[K, V]) join(ctx context.Context, w *want[K, V], epoch flight.Epoc
 			}
 			return x.runs[len(x.runs)-1].add(w)
 		})
+	w.early = as == tooEarly
 }
 
 // loadsAtOnce is how many loaders a GetMany without LoadMany has running.
@@ -187,12 +193,17 @@ func startNext[K, V any](waiting chan *run[K, V]) {
 	}
 }
 
-// await waits for the task of w, as long as ctx allows. w is not done after it if the answer was outdated when it came.
+// await waits for the task of w, as long as ctx allows. w is not done after it if the answer was outdated when it came, or could
+// not be known not to be.
 func (x *fetch[K, V]) await(ctx context.Context, w *want[K, V]) {
 	t, f := w.task, x.f
 	r := t.run
+	leave := r.leave
+	if w.early {
+		leave = func(bool) {} // the run does not know of w
+	}
 	if !w.led && r.calls(ctx) {
-		r.leave(false)
+		leave(false)
 		x.fail(ctx, w, fmt.Errorf("reprise: %s: the loader asks for the key that it loads", f.name), ReasonLoadError)
 		return
 	}
@@ -202,14 +213,15 @@ func (x *fetch[K, V]) await(ctx context.Context, w *want[K, V]) {
 		select {
 		case <-r.done:
 		case <-ctx.Done():
-			r.leave(w.led)
+			leave(w.led)
 			x.fail(ctx, w, ctx.Err(), ReasonAbandoned)
 			return
 		}
 	}
-	r.leave(false)
+	leave(false)
 
 	switch {
+	case w.early:
 	case w.led && (r.exited || r.failure != nil && !x.spare(w)):
 		w.done, w.broken = true, true
 		f.report(ctx, Failed, ReasonPanic, nil, w.at, t.err, x.start)
@@ -384,12 +396,16 @@ func (f *Func[K, V]) findMany(ctx context.Context, wants []*want[K, V]) {
 		recs, err = b.multi.GetMulti(ctx, keys)
 		return err
 	})
+	blind := false
 	if b.numbers != nil {
 		// Without marks there is no number for the loads either.
 		merr := b.do(ctx, "marks", func(ctx context.Context) (err error) {
 			m, err = b.numbers.Marks(ctx, all...)
 			return err
 		})
+		if blind = merr != nil || len(m.Slots) != len(all); blind {
+			m = store.Marks{}
+		}
 		if err == nil {
 			err = merr
 		}
@@ -397,20 +413,23 @@ func (f *Func[K, V]) findMany(ctx context.Context, wants []*want[K, V]) {
 	}
 	for i, w := range wants {
 		l := marked{found: found{why: ReasonNotStored, number: number, incarnation: m.Incarnation}}
-		if err != nil {
-			l.why, l.err = ReasonStoreFailed, err
-			w.look = lookup[V]{found: l.found}
-			continue
-		}
 		ns := append(all[2*i:2*i+2:2*i+2], above...)
-		if b.numbers != nil {
-			l.marks = store.Marks{Incarnation: m.Incarnation, Newest: m.Newest}
-			if len(m.Slots) == len(all) {
-				l.marks.Slots = append(m.Slots[2*i:2*i+2:2*i+2], m.Slots[2*len(wants):]...)
+		switch {
+		case blind:
+			l.raised = math.MaxUint64 // as read has it
+		case b.numbers != nil:
+			l.marks = store.Marks{
+				Incarnation: m.Incarnation, Newest: m.Newest,
+				Slots: append(m.Slots[2*i:2*i+2:2*i+2], m.Slots[2*len(wants):]...),
 			}
 			for j := 0; j < len(l.marks.Slots); j += 2 { // not the soft ones
 				l.raised = max(l.raised, l.marks.Slots[j])
 			}
+		}
+		if err != nil {
+			l.why, l.err = ReasonStoreFailed, err
+			w.look = lookup[V]{found: l.found}
+			continue
 		}
 		if i < len(recs) && recs[i] != nil {
 			b.decode(ctx, recs[i], keys[i], wire.Value, ns, &l)

@@ -19,7 +19,7 @@ type outside struct {
 	store.MultiGetter
 
 	gets, multis, marks atomic.Int64
-	down                atomic.Bool
+	down, noMulti       atomic.Bool
 }
 
 var errDown = errors.New("the store is down")
@@ -51,7 +51,7 @@ func (s *outside) GetMarked(ctx context.Context, key string, names ...string) ([
 
 func (s *outside) GetMulti(ctx context.Context, keys []string) ([][]byte, error) {
 	s.multis.Add(1)
-	if s.down.Load() {
+	if s.down.Load() || s.noMulti.Load() {
 		return nil, errDown
 	}
 	return s.MultiGetter.GetMulti(ctx, keys)

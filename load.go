@@ -32,6 +32,7 @@ type run[K, V any] struct {
 
 	mu      sync.Mutex
 	tasks   []*task[K, V] // complete when the run starts
+	started time.Time     // when the loader was called; zero before
 	waiting int
 	orphan  bool // the call that began it does not wait any more, and so cannot panic
 	over    bool // what the tasks say counts; what comes later does not
@@ -92,18 +93,25 @@ func (r *run[K, V]) add(w *want[K, V]) *task[K, V] {
 	return t
 }
 
-// admit makes who has looked up look a follower of t, unless an invalidation came between them: whoever asks after it
-// must not get what was begun before.
-func (t *task[K, V]) admit(look *lookup[V]) bool {
+// admit makes who has looked up look, in a call that began at start, a follower of t, unless an invalidation came
+// between them: whoever asks after it must not get what was begun before. While nobody can tell, he may have what was begun
+// after he asked.
+func (t *task[K, V]) admit(look *lookup[V], start time.Time) admission {
 	r := t.run
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.ended || t.incarnation != look.incarnation || r.f.raisedSince(t, look) {
-		t.displaced.Store(true) // who is not admitted loads anew
-		return false
+	early := !r.started.IsZero() && r.started.Before(start)
+	switch blind := r.f.engine.store.blind(&look.found); {
+	case r.ended, blind && early && r.over:
+		return refused
+	case blind && early:
+		return tooEarly
+	case blind:
+	case t.incarnation != look.incarnation, r.f.raisedSince(t, look):
+		return refused
 	}
 	r.waiting++
-	return true
+	return admitted
 }
 
 func (f *Func[K, V]) raisedSince(t *task[K, V], look *lookup[V]) bool {
@@ -194,6 +202,9 @@ func (r *run[K, V]) call() {
 		}
 		return
 	}
+	r.mu.Lock()
+	r.started = time.Now()
+	r.mu.Unlock()
 	answers := r.load()
 	returned = true
 	said := r.scope.close()
