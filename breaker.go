@@ -22,7 +22,6 @@ const (
 	breakerPause    = 500 * time.Millisecond // between two probes
 	probeEvery      = 100 * time.Millisecond // how often it is looked whether the pause is over
 	maxGuards       = 256                    // nodes that are told apart
-	logEvery        = 10 * time.Second
 
 	probeKey = "reprise|probe"
 )
@@ -35,7 +34,7 @@ type guards struct {
 	all    *guard
 	mu     sync.RWMutex
 	byNode map[string]*guard
-	logged atomic.Int64 // when, in Unix nanoseconds
+	logged rarely
 }
 
 // of returns the guard of a node.
@@ -156,8 +155,7 @@ func (b *backend) guarded(ctx context.Context, g *guard, key, op string, fn func
 // failed counts and logs a failure.
 func (b *backend) failed(err error) {
 	b.engine.counts.storeErrors.Add(1)
-	now, last := time.Now().UnixNano(), b.guards.logged.Load()
-	if (last == 0 || now-last >= int64(logEvery)) && b.guards.logged.CompareAndSwap(last, now) {
+	if b.guards.logged.again() {
 		b.engine.log.Error("reprise: the store fails; answers come from the handlers", slog.Any("error", err))
 	}
 }

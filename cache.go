@@ -41,7 +41,7 @@ type Limits struct {
 	FillBytes    int64         // bodies held by fills at once; 256 MiB
 	FieldBytes   int           // names and values of a stored response's fields; 64 KiB
 	Variants     int           // of one URL; 64
-	Followers    int           // requests that wait for one fill; 1000
+	Followers    int           // requests that wait for one run of a handler; 1000. Calls of a function wait in any number
 	Ranges       int           // of one Range field; 8
 	Refreshes    int           // background refreshes at once; 64
 }
@@ -67,8 +67,9 @@ type Config struct {
 	// Codec encodes the values of functions in a store outside the process; nil is JSON.
 	Codec Codec
 
-	// Logger gets store failures and panics, at most one line a store in 10 seconds, and once per route the option that would
-	// let identified requests be cached. nil is slog.Default().
+	// Logger gets store failures, panics of handlers and loaders that reach no caller, and panics of options' functions: each
+	// at most once in 10 seconds for a store, route or function. It also gets, once per route, the option that would let
+	// identified requests be cached. nil is slog.Default().
 	Logger *slog.Logger
 
 	// Observe is called once for each answer, on the goroutine that serves it. It must not block. nil: none.

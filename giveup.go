@@ -164,7 +164,7 @@ func (f *fill) swallows(failure any) bool {
 	if !f.background && !f.answered {
 		return false
 	}
-	if failure != http.ErrAbortHandler { //nolint:errorlint // the value itself, as net/http compares it
+	if failure != http.ErrAbortHandler && f.rt.handlerPanics.again() { //nolint:errorlint // the value itself, as net/http compares it
 		f.engine.log.Error("reprise: a handler panicked", "panic", fmt.Sprint(failure), "key", f.base, "stack", string(debug.Stack()))
 	}
 	return true

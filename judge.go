@@ -159,7 +159,9 @@ func (f *fill) callTTLFunc(status int, h http.Header) (d time.Duration, ok bool)
 func (f *fill) recovered(option string, ok *bool) {
 	if v := recover(); v != nil {
 		*ok = false
-		f.engine.log.Error("reprise: an option's function panicked; the answer is not stored", "option", option, "panic", v, "key", f.base)
+		if f.rt.optionPanics.again() {
+			f.engine.log.Error("reprise: an option's function panicked; the answer is not stored", "option", option, "panic", v, "key", f.base)
+		}
 	}
 }
 

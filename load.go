@@ -299,7 +299,9 @@ func (r *run[K, V]) fail(failure any) {
 }
 
 func (f *Func[K, V]) logPanic(p *PanicError) {
-	f.engine.log.Error("reprise: a loader panicked", "func", f.name, "panic", fmt.Sprint(p.Value), "stack", string(p.Stack))
+	if f.loaderPanics.again() {
+		f.engine.log.Error("reprise: a loader panicked", "func", f.name, "panic", fmt.Sprint(p.Value), "stack", string(p.Stack))
+	}
 }
 
 // rethrow ends the call that began r as the loader ended.
@@ -407,8 +409,10 @@ func (f *Func[K, V]) encode(r *result[V]) (reason Reason) {
 func (f *Func[K, V]) recovered(option string, reason *Reason) {
 	if v := recover(); v != nil {
 		*reason = ReasonCallbackPanic
-		f.engine.log.Error("reprise: an option's function panicked; the value is not stored",
-			"option", option, "func", f.name, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+		if f.optionPanics.again() {
+			f.engine.log.Error("reprise: an option's function panicked; the value is not stored",
+				"option", option, "func", f.name, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+		}
 	}
 }
 

@@ -42,6 +42,8 @@ type Func[K, V any] struct {
 	calls  sync.Pool     // of *call[K]
 	spread atomic.Uint64 // the next call's part of the counters
 	warned atomic.Bool   // of a codec that fails
+
+	loaderPanics, optionPanics rarely
 }
 
 // Memoize returns load with its results cached under name, which no other function of the cache and namespace has. It is

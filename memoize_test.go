@@ -134,10 +134,11 @@ func allocs[K any](t *testing.T, c *reprise.Cache, name string, key K, opts ...r
 	}
 }
 
-// TestMemoizeStampede: of a thousand calls one loads, and all have its answer as soon as it is there.
+// TestMemoizeStampede: of a thousand calls one loads, and all have its answer as soon as it is there. How many requests may
+// wait for a handler is nothing to them.
 func TestMemoizeStampede(t *testing.T) {
 	eachStore(t, func(t *testing.T, s store.Store) {
-		c := open(t, reprise.Config{Store: s})
+		c := open(t, reprise.Config{Store: s, Limits: reprise.Limits{Followers: 1}})
 		var n atomic.Int64
 		f := reprise.Memoize(c, "f", counting[int](&n, 50*time.Millisecond))
 		start := time.Now()

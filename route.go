@@ -23,6 +23,8 @@ type Route struct {
 	cacheName           string // in Cache-Status
 	missStatus          string // what Cache-Status says of a plain miss
 	warned              atomic.Bool
+	handlerPanics       rarely
+	optionPanics        rarely
 }
 
 // routeSettings returns the settings of a route before its own options.
