@@ -130,12 +130,13 @@ func launchCluster() ([]*Server, error) {
 func joinCluster(nodes []*Server) error {
 	for i, n := range nodes {
 		first, last := i*clusterSlots/len(nodes), (i+1)*clusterSlots/len(nodes)-1
-		for _, command := range [][]string{
-			{"CLUSTER", "ADDSLOTSRANGE", strconv.Itoa(first), strconv.Itoa(last)},
-			{"CLUSTER", "SET-CONFIG-EPOCH", strconv.Itoa(i + 1)},
-		} {
+		slots := []string{"CLUSTER", "ADDSLOTS"} // Redis 6 knows no ranges
+		for slot := first; slot <= last; slot++ {
+			slots = append(slots, strconv.Itoa(slot))
+		}
+		for _, command := range [][]string{slots, {"CLUSTER", "SET-CONFIG-EPOCH", strconv.Itoa(i + 1)}} {
 			if _, err := RedisDo(n.Addr(), command...); err != nil {
-				return fmt.Errorf("realserver: %s: %w", strings.Join(command, " "), err)
+				return fmt.Errorf("realserver: %s: %w", strings.Join(command[:2], " "), err)
 			}
 		}
 	}
