@@ -307,6 +307,7 @@ func (c *Cache) Stats() Stats {
 		Bypasses:    e.counts.sum(Bypass),
 		Refreshes:   e.counts.sum(Refreshed),
 		Failures:    e.counts.sum(Failed),
+		Validated:   e.counts.sum(Validated),
 		StoreErrors: e.counts.storeErrors.Load(),
 		Fills:       int(e.running.Load()),
 		FillBytes:   e.fillBytes.Load(),

@@ -87,9 +87,13 @@ func (f *fill) complete(rec *recorder, body []byte) {
 			f.goAlone()
 		}
 	}
-	if !f.shareable {
-		return
+	if f.shareable {
+		f.conclude(rec, body, said)
 	}
+}
+
+// conclude is complete for an answer that may be shared.
+func (f *fill) conclude(rec *recorder, body []byte, said said) {
 	f.shared()
 	f.learn()
 	f.lastWord(rec, said)
@@ -100,12 +104,15 @@ func (f *fill) complete(rec *recorder, body []byte) {
 	var e *entry
 	if kept || f.followed() {
 		if kept && rec.head["Etag"] == nil && rec.status == http.StatusOK && !f.rt.noETag {
-			rec.head["Etag"] = rec.line(entityTag(body))
+			rec.head["Etag"], rec.ownTag = rec.line(entityTag(body)), true
 		}
 		if f.head {
 			body = nil
 		}
-		e = f.entryOf(rec, slices.Clone(body))
+		if !rec.frozen {
+			body = slices.Clone(body)
+		}
+		e = f.entryOf(rec, body)
 	}
 	if kept {
 		f.store(e)

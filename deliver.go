@@ -23,6 +23,8 @@ func (rec *recorder) finish() {
 	switch rec.mode {
 	case holding:
 		rec.finishWhole()
+	case confirmed:
+		rec.finishConfirmed()
 	case sharing:
 		rec.f.finishBody(rec)
 	case direct:

@@ -19,9 +19,10 @@ const (
 	Bypass                       // neither looked up nor stored
 	Refreshed                    // a background refresh: nobody waited for it
 	Failed                       // no answer of the origin: 504, or 500 after a panic elsewhere
+	Validated                    // answered by a stored answer that the handler, asked for it, said is still the current one
 )
 
-var outcomeNames = [...]string{"", "hit", "stale", "collapsed", "miss", "pass", "bypass", "refreshed", "failed"}
+var outcomeNames = [...]string{"", "hit", "stale", "collapsed", "miss", "pass", "bypass", "refreshed", "failed", "validated"}
 
 func (o Outcome) String() string {
 	if int(o) < len(outcomeNames) {
@@ -119,7 +120,7 @@ type Event struct {
 
 // Stats are counts since the cache was made, and what its store holds.
 type Stats struct {
-	Hits, Stales, Collapsed, Misses, Passes, Bypasses, Refreshes, Failures uint64
+	Hits, Stales, Collapsed, Misses, Passes, Bypasses, Refreshes, Failures, Validated uint64
 
 	StoreErrors uint64 // operations of the store that failed
 
@@ -137,8 +138,8 @@ type counters struct {
 }
 
 type counterShard struct {
-	n [Failed + 1]atomic.Uint64
-	_ [128 - (int(Failed)+1)*8%128]byte
+	n [Validated + 1]atomic.Uint64
+	_ [128 - (int(Validated)+1)*8%128]byte
 }
 
 func (c *counters) add(o Outcome, spread uint64) { c.shards[spread%8].n[o].Add(1) }

@@ -135,6 +135,15 @@ func reasonCases() []reasonCase {
 		{name: "a plain miss", outcome: reprise.Miss},
 		{name: "a hit", outcome: reprise.Hit, requests: twice},
 		{name: "a follower", outcome: reprise.Collapsed, handler: slow(time.Second), requests: []string{"* 2 GET /a"}},
+		{
+			name: "validated", want: reprise.ReasonExpired, outcome: reprise.Validated, requests: later,
+			handler: func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Etag", `"a"`)
+				if r.Header.Get("If-None-Match") == `"a"` {
+					w.WriteHeader(http.StatusNotModified)
+				}
+			},
+		},
 
 		{want: reprise.ReasonDisabled, outcome: reprise.Bypass, opts: []reprise.RouteOption{reprise.Off()}},
 		{name: "cache", want: reprise.ReasonDisabled, outcome: reprise.Bypass, config: reprise.Config{Disabled: true}},
@@ -450,7 +459,7 @@ func TestReasonsClosed(t *testing.T) {
 
 // TestOutcomes holds the names of outcomes.
 func TestOutcomes(t *testing.T) {
-	want := []string{"", "hit", "stale", "collapsed", "miss", "pass", "bypass", "refreshed", "failed", "unknown"}
+	want := []string{"", "hit", "stale", "collapsed", "miss", "pass", "bypass", "refreshed", "failed", "validated", "unknown"}
 	for i, name := range want {
 		if got := reprise.Outcome(i).String(); got != name {
 			t.Errorf("Outcome(%d) = %q; want %q", i, got, name)

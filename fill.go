@@ -37,6 +37,7 @@ type fill struct {
 	attempt    int    // panics of handlers before this one
 	old        *entry // what is stored, and no longer fresh
 	soft       bool   // old was softly invalidated
+	asks       bool   // the handler is asked whether old is still the current answer; see validate.go
 
 	number, incarnation uint64 // the store's at the look-up
 
@@ -169,6 +170,9 @@ func (f *fill) run(w http.ResponseWriter, r *http.Request) {
 		r = r.WithContext(f.ctx)
 	}
 	f.next.ServeHTTP(rec, r)
+	if rec.mode == confirmed && !f.confirms(rec) {
+		f.next.ServeHTTP(rec, f.askAgain(rec))
+	}
 	rec.finish()
 	returned = true
 	rec.drain()
@@ -208,7 +212,7 @@ func (f *fill) renumber(found *found) {
 }
 
 // shown returns the request that the handler gets.
-func (f *fill) shown() *http.Request { return f.q.forwarded(f.ctx, f.stripped) }
+func (f *fill) shown() *http.Request { return f.asking(f.q.forwarded(f.ctx, f.stripped)) }
 
 // decorate adds to h what the cache says of an answer that the handler gave.
 func (f *fill) decorate(h http.Header) {

@@ -101,7 +101,7 @@ func (q *query) follow(w http.ResponseWriter, f *fill) (done bool, failures int)
 	}
 
 	if status >= 500 {
-		if e := q.insteadOfError(q.found.entry, q.found.soft); e != nil {
+		if e := q.insteadOfError(q.found.entry, q.found.soft, q.rt.away(status)); e != nil {
 			reason := ReasonInsteadOfError
 			if p == late {
 				reason = ReasonInsteadOfLate
@@ -177,7 +177,7 @@ func (f *fill) outdated(q *query, e *entry) bool {
 
 // serveWhole answers by what another request's handler wrote.
 func (q *query) serveWhole(w http.ResponseWriter, f *fill) {
-	q.unkept = f.verdict() != ""
+	q.unkept = f.verdict()
 	q.now = time.Now()
 	q.serveStored(w, f.entry, Collapsed)
 	q.observe(Collapsed, "", f.entry, nil)

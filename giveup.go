@@ -60,7 +60,7 @@ func (f *fill) tooLate() {
 // serveLate answers the first client of a fill that takes too long.
 func (f *fill) serveLate(w http.ResponseWriter) {
 	defer func() { _ = recover() }() // a foreign ResponseWriter; there is nobody to tell
-	if e := f.q.insteadOfError(f.old, f.soft); e != nil {
+	if e := f.q.insteadOfError(f.old, f.soft, f.rt.away(http.StatusGatewayTimeout)); e != nil {
 		f.q.serveStale(w, e, ReasonInsteadOfLate)
 	} else {
 		f.q.fail(w, http.StatusGatewayTimeout, ReasonFillTimeout)
@@ -69,13 +69,13 @@ func (f *fill) serveLate(w http.ResponseWriter) {
 }
 
 // insteadOfError returns e if it may answer q now that the handler has failed, else nil (RFC 9111 §4.2.4, RFC 5861 §4). From here on
-// q.now is the moment at which e is sent.
-func (q *query) insteadOfError(e *entry, soft bool) *entry {
+// q.now is the moment at which e is sent. away says that the origin was not reached, which needs no permission (§4.2.4).
+func (q *query) insteadOfError(e *entry, soft, away bool) *entry {
 	if e == nil {
 		return nil
 	}
 	q.now = time.Now()
-	if !rfc9111.MayServeOnError(q.directivesOrNil(), q.stored(e, soft), false) {
+	if !rfc9111.MayServeOnError(q.directivesOrNil(), q.stored(e, soft), away) {
 		return nil
 	}
 	return e
@@ -90,7 +90,7 @@ func (f *fill) spare(status int) *entry {
 		f.refuse(ReasonServerError)
 		return nil
 	}
-	e := f.q.insteadOfError(f.old, f.soft)
+	e := f.q.insteadOfError(f.old, f.soft, f.rt.away(status))
 	if e != nil {
 		f.refuse(ReasonServerError)
 	}
@@ -149,7 +149,7 @@ func (f *fill) fail(failure any) {
 	f.endFlight()
 	f.cancel(nil)
 	if unanswered && failure != nil && rec.w != nil && f.q != nil {
-		if e := f.q.insteadOfError(f.old, f.soft); e != nil {
+		if e := f.q.insteadOfError(f.old, f.soft, false); e != nil {
 			f.answered = true
 			f.q.serveStale(rec.w, e, ReasonInsteadOfError)
 		}

@@ -156,6 +156,7 @@ func (q *query) forward(w http.ResponseWriter, next http.Handler, epoch flight.E
 			func() *fill {
 				f := q.newFill(next, &q.found)
 				f.key, f.attempt, f.stripped = key, attempt, true
+				f.asks = f.canAsk()
 				return f
 			})
 		switch {

@@ -23,6 +23,7 @@ type judgement struct {
 	vary      []string // selecting fields that are not in the base key
 	lifetime  time.Duration
 	explicit  bool
+	validates bool // the origin can be asked whether it is still the current one
 }
 
 const maxVary = 16 // selecting fields of a URL
@@ -31,7 +32,6 @@ var targeted = []string{"Cdn-Cache-Control"}
 
 // judge answers, top first: is it safe to share, may it be stored, for how long (DESIGN §3 "who decides").
 func (f *fill) judge(status int, h http.Header, length int64, s said) (j judgement) {
-	rt := f.rt
 	j.resp = rfc9111.Parse(status, h, targeted)
 	resp := &j.resp
 	if f.writes {
@@ -44,22 +44,29 @@ func (f *fill) judge(status int, h http.Header, length int64, s said) (j judgeme
 		j.shareable = f.head && (why == "" || why == rfc9111.NoFreshness) && !s.noStore && !eventStream(h)
 		return j
 	}
+	f.weigh(&j, h, length, s)
+	return j
+}
+
+// weigh judges an answer as one to GET.
+func (f *fill) weigh(j *judgement, h http.Header, length int64, s said) {
+	rt, resp := f.rt, &j.resp
 	switch why := resp.Storable(f.rfcRequest(), f.rules()); why {
 	case "", rfc9111.NoFreshness:
 		j.shareable = true
 	case rfc9111.NotUnderstood:
 		j.reason = ReasonMustUnderstand // and so nobody has asked what else it says, private and Set-Cookie among it
-		return j
+		return
 	case rfc9111.Interim: // 101 is the only one that ends here
 		j.reason = ReasonUpgrade
-		return j
+		return
 	default:
 		// Nobody else's answer either: also a 206 or 304 that nobody asked for.
 		j.reason = Reason(why)
 		if why == rfc9111.Cookie {
 			j.reason = f.identified // a certificate counts as one
 		}
-		return j
+		return
 	}
 	switch {
 	case s.noStore || s.ttlSet && s.ttl <= 0:
@@ -74,7 +81,7 @@ func (f *fill) judge(status int, h http.Header, length int64, s said) (j judgeme
 		j.reason = ReasonFieldsTooLarge
 	}
 	if j.reason != "" {
-		return j
+		return
 	}
 	for _, name := range resp.Vary {
 		if !slices.Contains(rt.vary, name) && !(name == "Cookie" && rt.cookiesSet) {
@@ -83,10 +90,9 @@ func (f *fill) judge(status int, h http.Header, length int64, s said) (j judgeme
 	}
 	if len(j.vary) > maxVary {
 		j.reason = ReasonVariesOnUncertain
-		return j
+		return
 	}
-	j.reason = f.live(&j, status, h, s)
-	return j
+	j.reason = f.live(j, h, s)
 }
 
 func eventStream(h http.Header) bool {
@@ -98,8 +104,8 @@ func eventStream(h http.Header) bool {
 func (rt *Route) stores(status int) bool { return status < len(rt.codes) && rt.codes[status] }
 
 // live finds the lifetime. It returns why the response has none.
-func (f *fill) live(j *judgement, status int, h http.Header, s said) Reason {
-	rt := f.rt
+func (f *fill) live(j *judgement, h http.Header, s said) Reason {
+	rt, status := f.rt, j.resp.Status
 	d, explicit := j.resp.Lifetime(f.began)
 	switch {
 	case rt.statuses != nil && !rt.stores(status):
@@ -125,6 +131,10 @@ func (f *fill) live(j *judgement, status int, h http.Header, s said) Reason {
 		}
 	}
 	j.lifetime, j.explicit = d, explicit
+	j.validates = f.validatable(status, h)
+	if j.validates && (explicit || rt.standard || j.resp.CC.NoCache) {
+		return "" // whatever its lifetime
+	}
 	if j.resp.CC.NoCache {
 		return ReasonNoCache
 	}
@@ -212,7 +222,8 @@ func (f *fill) entryOf(rec *recorder, body []byte) *entry {
 	}
 	h := rec.stored(cc)
 	if f.verdict() == "" && h["Etag"] == nil && rec.status == http.StatusOK && !rt.noETag {
-		h["Etag"] = rec.line(entityTag(body)) // for what has left without one; the fields that did so are not touched
+		// For what has left without one; the fields that did so are not touched.
+		h["Etag"], rec.ownTag = rec.line(entityTag(body)), true
 	}
 	now := time.Now()
 	if h["Date"] == nil {
@@ -235,7 +246,7 @@ func (f *fill) entryOf(rec *recorder, body []byte) *entry {
 	e.Status = uint16(rec.status) //nolint:gosec // 200 to 999
 	e.Body = body
 	e.Sequence, e.Incarnation = f.number, f.incarnation
-	e.Flags = f.flags(len(body) > 0 && len(rec.head["Content-Type"]) == 0)
+	e.Flags = f.flags(len(body) > 0 && len(rec.head["Content-Type"]) == 0, h["Etag"] != nil && !rec.ownTag)
 	e.Born = now.Add(-f.resp.InitialAge(f.began, now)).UnixNano()
 	e.StaleWhile, e.StaleIf = f.windows(&f.resp)
 	key := f.base
@@ -247,7 +258,7 @@ func (f *fill) entryOf(rec *recorder, body []byte) *entry {
 	return e
 }
 
-func (f *fill) flags(untyped bool) (flags wire.Flags) {
+func (f *fill) flags(untyped, originTag bool) (flags wire.Flags) {
 	for _, x := range []struct {
 		on   bool
 		flag wire.Flags
@@ -261,6 +272,8 @@ func (f *fill) flags(untyped bool) (flags wire.Flags) {
 		{f.resp.CC.Immutable, wire.Immutable},
 		{f.explicit, wire.Explicit},
 		{untyped, wire.Untyped},
+		{originTag, wire.OriginTag},
+		{f.validates || f.rt.standard && !f.resp.MustRevalidate() && !f.resp.CC.NoCache, wire.Lasting},
 	} {
 		if x.on {
 			flags |= x.flag
@@ -286,6 +299,9 @@ func jittered(d time.Duration, fraction float64, key string) time.Duration {
 // remaining is how long e is of use to the store, from now.
 func (e *entry) remaining(now time.Time) time.Duration {
 	window := max(e.StaleWhile, e.StaleIf)
+	if e.Flags&wire.Lasting != 0 {
+		window = max(window, min(max(time.Duration(e.Expires-e.Born), lastingLeast), lastingMost))
+	}
 	if e.Expires == int64(Forever) || window == Forever {
 		return Forever
 	}

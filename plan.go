@@ -36,7 +36,7 @@ type query struct {
 	chunk      chunk
 	why        Reason // why the request was forwarded
 	number     uint64 // the store's newest at the look-up
-	unkept     bool   // what is served is not stored
+	unkept     Reason // why what is served is not stored
 	failure    error  // for the event
 	identified Reason // the credentials that keep the request from shared answers; "" is none
 	cc         header.CacheControl

@@ -20,11 +20,12 @@ const holdBytes = 32 << 10
 type recordMode uint8
 
 const (
-	holding recordMode = iota // into a buffer: nothing has left yet
-	sharing                   // into the fill, which every client reads at its own pace
-	direct                    // to the client, on the handler's goroutine
-	dropped                   // nowhere: the client has got another answer
-	taken                     // the handler took the connection
+	holding   recordMode = iota // into a buffer: nothing has left yet
+	sharing                     // into the fill, which every client reads at its own pace
+	direct                      // to the client, on the handler's goroutine
+	dropped                     // nowhere: the client has got another answer
+	taken                       // the handler took the connection
+	confirmed                   // nowhere: the handler was asked about the stored answer, and said 304
 )
 
 // recorder is the ResponseWriter that the handler of a fill sees. It supports what net/http's own does: Flush, ReadFrom,
@@ -39,6 +40,8 @@ type recorder struct {
 	n      int64               // bytes written, also those that were too many
 	mode   recordMode
 	noBody bool // the status has no body
+	ownTag bool // the entity tag is the cache's, not the handler's
+	frozen bool // the body is a stored one's
 	held   *[]byte
 	pump   *pump
 	*scratch
@@ -127,6 +130,10 @@ func (rec *recorder) WriteHeader(status int) {
 	rec.status = status
 	rec.snapshot(rec.header)
 	rec.noBody = status < 200 || status == http.StatusNoContent || status == http.StatusNotModified
+	if status == http.StatusNotModified && rec.f.asks && rec.mode == holding {
+		rec.mode = confirmed
+		return
+	}
 	if cl := rec.head["Content-Length"]; cl != nil {
 		n, err := int64(0), error(nil)
 		if len(cl) == 1 {
@@ -294,7 +301,7 @@ func (rec *recorder) EnableFullDuplex() error {
 
 // Hijack gives the connection to the handler. Nothing of it is recorded.
 func (rec *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	if rec.w == nil || rec.mode == sharing || rec.mode == dropped || !rec.f.claim() {
+	if rec.w == nil || rec.mode == sharing || rec.mode == dropped || rec.mode == confirmed || !rec.f.claim() {
 		return nil, nil, fmt.Errorf("reprise: Hijack: %w", http.ErrNotSupported)
 	}
 	conn, rw, err := http.NewResponseController(rec.w).Hijack()

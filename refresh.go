@@ -71,7 +71,8 @@ func (q *query) refresh(next http.Handler, found *found) {
 		if !detached {
 			f.next = http.HandlerFunc(aborted) // whoever follows takes over
 		}
-		f.run(nil, f.req)
+		f.asks = f.canAsk()
+		f.run(nil, f.asking(f.req))
 	}()
 }
 

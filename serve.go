@@ -15,7 +15,7 @@ import (
 )
 
 // serveStored answers q by e: its fields, Age, what this cache has to say, and the body or as much of it as the client
-// wants. outcome is Hit, Stale, Collapsed or Miss.
+// wants. outcome is Hit, Stale, Collapsed, Validated or Miss.
 func (q *query) serveStored(w http.ResponseWriter, e *entry, outcome Outcome) {
 	h := w.Header()
 	notModified := q.precise && e.Status == http.StatusOK && q.notModified(e)
@@ -52,15 +52,15 @@ func (q *query) serveStored(w http.ResponseWriter, e *entry, outcome Outcome) {
 	if outcome == Hit || outcome == Stale {
 		h["Age"] = q.one(text.age.of(max(0, int64(age/time.Second)), "", ""))
 	}
-	if name := rt.cache.statusHeader; name != "" && !q.unkept {
-		if outcome == Miss {
+	if name := rt.cache.statusHeader; name != "" && q.unkept == "" {
+		if outcome == Miss || outcome == Validated {
 			h[name] = q.one(rt.missValue)
 		} else {
 			h[name] = q.one(rt.hitValue)
 		}
 	}
 	if !rt.noStatus {
-		q.addStatus(h, q.cacheStatus(outcome, ttl, int(e.Status)))
+		q.addStatus(h, q.cacheStatus(outcome, ttl))
 	}
 	if rt.clientCC != "" {
 		h["Cache-Control"] = q.one(rt.clientCC)
@@ -136,7 +136,7 @@ func addStatus(h http.Header, member string, line func(string) []string) {
 }
 
 // cacheStatus returns this cache's member of Cache-Status for an answer from the store.
-func (q *query) cacheStatus(outcome Outcome, ttl time.Duration, status int) string {
+func (q *query) cacheStatus(outcome Outcome, ttl time.Duration) string {
 	name, text := q.rt.cacheName, &q.rt.cache.engine.text
 	switch outcome {
 	case Hit, Stale:
@@ -149,8 +149,10 @@ func (q *query) cacheStatus(outcome Outcome, ttl time.Duration, status int) stri
 		return text.hit.of(seconds64(ttl), name, "; hit; ttl=")
 	case Collapsed:
 		return forwarded{why: ReasonNotStored, collapsed: true}.member(name)
+	case Validated:
+		return forwarded{why: q.why, status: http.StatusNotModified, stored: q.unkept == "", detail: q.unkept}.member(name)
 	default:
-		return forwarded{why: q.why, stored: true, status: status}.member(name)
+		return forwarded{why: q.why, stored: true}.member(name)
 	}
 }
 
@@ -192,6 +194,10 @@ func (f forwarded) member(name string) string {
 	b.WriteString(name)
 	b.WriteString("; fwd=")
 	b.WriteString(fwd(f.why))
+	if f.status != 0 {
+		b.WriteString("; fwd-status=")
+		b.WriteString(strconv.Itoa(f.status))
+	}
 	if f.collapsed {
 		b.WriteString("; collapsed")
 	}

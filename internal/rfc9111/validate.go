@@ -64,6 +64,12 @@ func (v Validators) IfRange(req http.Header) bool {
 	return ok && dated && date.Sub(modified) >= time.Second
 }
 
+// Usable reports whether [Validators.Conditional] has something to ask by.
+func (v Validators) Usable() bool {
+	_, dated := header.ParseDate(v.LastModified)
+	return dated || header.ValidETag(v.ETag)
+}
+
 // Conditional makes out, the fields of a request to the origin, ask whether the stored response is still the current
 // one (§4.3.1). The client's own conditions and Range are taken off. It reports false, and sets nothing, if the
 // stored response has no validator.

@@ -47,13 +47,15 @@ func (r *Record) Decode(rec []byte, kind Kind, key string) error {
 	}
 	switch rec[len(magic)] {
 	case 1:
-		return r.decode1(rec, kind, key)
+		return r.decode(rec, kind, key, flagsEnd1)
+	case 2:
+		return r.decode(rec, kind, key, flagsEnd)
 	default:
 		return ErrVersion
 	}
 }
 
-func (r *Record) decode1(rec []byte, kind Kind, key string) error {
+func (r *Record) decode(rec []byte, kind Kind, key string, flags Flags) error {
 	if len(rec) < fixedLen+sumLen {
 		return ErrDamaged
 	}
@@ -84,7 +86,7 @@ func (r *Record) decode1(rec []byte, kind Kind, key string) error {
 	if d.Kind != kind {
 		return ErrMismatch
 	}
-	if rec[5]|rec[10]|rec[11] != 0 || d.Flags >= flagsEnd || d.StaleWhile < 0 || d.StaleIf < 0 || headLen > MaxHead {
+	if rec[5]|rec[10]|rec[11] != 0 || d.Flags >= flags || d.StaleWhile < 0 || d.StaleIf < 0 || headLen > MaxHead {
 		return ErrMalformed
 	}
 	// net/http panics on a status of other than three digits, and 1xx is never an answer.

@@ -11,13 +11,13 @@ import (
 // A version is a promise: golden files in testdata hold one directory for each version that was ever written. A change
 // of meaning is a new version as much as a change of layout is, also a new flag: who does not know it must not serve
 // the record.
-const Version = 1
+const Version = 2
 
-// The layout of version 1. Numbers have a fixed width and are little-endian, so that one check of the length covers
+// The layout of versions 1 and 2; 2 has more flags. Numbers have a fixed width and are little-endian, so that one check of the length covers
 // them all; the head has its own form, see SetHead.
 //
 //	 0  magic        "\x93rp"
-//	 3  version      1
+//	 3  version      uint8
 //	 4  kind         uint8
 //	 5  zero         uint8
 //	 6  flags        uint16
@@ -66,7 +66,7 @@ func (r *Record) Append(dst []byte) []byte {
 	b = append(b, 0, 0)
 	b = le.AppendUint32(b, r.fields)
 	for _, n := range [...]int64{r.Born, r.Expires, int64(r.StaleWhile), int64(r.StaleIf)} {
-		b = le.AppendUint64(b, uint64(n)) //nolint:gosec // two's complement, as decode1 reads it
+		b = le.AppendUint64(b, uint64(n)) //nolint:gosec // two's complement, as decode reads it
 	}
 	b = le.AppendUint64(b, r.Sequence)
 	b = le.AppendUint64(b, r.Incarnation)

@@ -38,9 +38,14 @@ const (
 	Partial                          // a 206: Body is a part (RFC 9111 §3.3)
 	ErrorValue                       // Value: a remembered error
 	Untyped                          // Response: has a body and no Content-Type, and shall not be given one
+	OriginTag                        // Response: the entity tag is the origin's own, which it can be asked about
+	Lasting                          // Response: of use for a while after its lifetime, to be validated or in place of an origin that is away
 
 	flagsEnd // beyond the last: a record with a flag that is not known here is refused
 )
+
+// flagsEnd1 is flagsEnd of version 1.
+const flagsEnd1 = Untyped << 1
 
 // Record is a stored response, value or index. It is immutable once it has been shared.
 type Record struct {
