@@ -11,6 +11,7 @@ require (
 	github.com/reprise-go/reprise/store/memcachedstore v0.0.0
 	github.com/reprise-go/reprise/store/redisstore v0.0.0
 	github.com/spf13/cobra v1.10.2
+	github.com/spf13/pflag v1.0.9
 	golang.org/x/term v0.45.0
 )
 
@@ -33,7 +34,6 @@ require (
 	github.com/maypok86/otter/v2 v2.4.0 // indirect
 	github.com/redis/rueidis v1.0.79 // indirect
 	github.com/sony/gobreaker/v2 v2.4.0 // indirect
-	github.com/spf13/pflag v1.0.9 // indirect
 	golang.org/x/sys v0.47.0 // indirect
 )
 
