@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/reprise-go/reprise/cmd/reprise/internal/config"
 	"github.com/reprise-go/reprise/cmd/reprise/internal/proxy"
 )
 
@@ -28,6 +29,8 @@ type proxyFlags struct {
 	trusted   []string
 	reflect   string
 	accessLog string
+	config    string
+	check     bool
 }
 
 func proxyCommand() *cobra.Command {
@@ -53,6 +56,8 @@ what is shared, unless the response says public or s-maxage.`,
 
 func (f *proxyFlags) declare(flags *pflag.FlagSet) {
 	flags.SortFlags = false
+	flags.StringVar(&f.config, "config", "", "file with these settings (with _ for -) and the rules of routes; flags win over it")
+	flags.BoolVar(&f.check, "check", false, "print every mistake in the configuration and end")
 	flags.StringVar(&f.origin, "origin", "", "URL of the application, such as http://127.0.0.1:3000")
 	flags.StringVar(&f.Listen, "listen", f.Listen, "address of the proxy")
 	flags.StringVar(&f.Admin, "admin", f.Admin, `address of health checks and purging; "" is none`)
@@ -128,8 +133,22 @@ func prefix(text string) (netip.Prefix, error) {
 	return netip.ParsePrefix(text)
 }
 
-func (f *proxyFlags) run(ctx context.Context, _ *pflag.FlagSet, stdout, stderr io.Writer) (err error) {
-	if err := f.finish(stdout); err != nil {
+// read makes the settings of flags and file. The error is every mistake, joined.
+func (f *proxyFlags) read(flags *pflag.FlagSet, out io.Writer) error {
+	if f.config == "" {
+		return f.finish(out)
+	}
+	text, err := os.ReadFile(f.config)
+	if err != nil {
+		return fmt.Errorf("--config: %w", err)
+	}
+	file := config.Read(f.config, text, flags, "config", "check", "help")
+	f.Routes = file.Routes
+	return file.Mistakes(f.finish(out))
+}
+
+func (f *proxyFlags) run(ctx context.Context, flags *pflag.FlagSet, stdout, stderr io.Writer) (err error) {
+	if err := f.read(flags, stdout); err != nil {
 		return err
 	}
 	s, closer, err := openStore(ctx, f.store)
@@ -137,6 +156,10 @@ func (f *proxyFlags) run(ctx context.Context, _ *pflag.FlagSet, stdout, stderr i
 		return err
 	}
 	defer func() { err = errors.Join(err, closer.Close()) }()
+	if f.check {
+		_, err := fmt.Fprintln(stdout, "the configuration has no mistakes")
+		return err
+	}
 	f.Store = s
 	f.Logger = slog.New(slog.NewTextHandler(stderr, nil))
 	server, err := proxy.New(f.Config)

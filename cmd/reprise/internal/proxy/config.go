@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"strings"
 	"time"
 
@@ -151,25 +152,25 @@ func (cfg *Config) Check() error {
 		fail("max-waiting", "is negative; 0 lets nobody wait")
 	}
 	for i, r := range cfg.Routes {
-		if err := registers(cfg.Routes[:i], r.Pattern); err != nil {
+		if err := CheckPattern(cfg.Routes[:i], r.Pattern); err != nil {
 			errs = append(errs, &Mistake{Setting: "routes", Reason: err.Error()})
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// registers reports why http.ServeMux does not take pattern beside those before it.
-func registers(before []RouteConfig, pattern string) (err error) {
-	mux := http.NewServeMux()
+// CheckPattern reports why http.ServeMux does not take pattern beside those of before, which it takes.
+func CheckPattern(before []RouteConfig, pattern string) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = fmt.Errorf("%v", v)
+			// Where in this program it was registered says nothing to who wrote the pattern.
+			text := regexp.MustCompile(` \(registered at [^)]*\)`).ReplaceAllString(fmt.Sprint(v), "")
+			err = errors.New(strings.Join(strings.Fields(text), " "))
 		}
 	}()
+	mux := http.NewServeMux()
 	for _, r := range before {
-		if registers(nil, r.Pattern) == nil {
-			mux.Handle(r.Pattern, http.NotFoundHandler())
-		}
+		mux.Handle(r.Pattern, http.NotFoundHandler())
 	}
 	mux.Handle(pattern, http.NotFoundHandler())
 	return nil

@@ -10,7 +10,7 @@ import (
 	"github.com/reprise-go/reprise/internal/header"
 )
 
-// refused is why a request is answered without the cache and the origin; "" is not at all.
+// refusal is why a request is answered without the cache and the origin.
 type refusal struct {
 	status int
 	reason string
@@ -21,8 +21,8 @@ type refusal struct {
 // not yet anybody else's.
 func (s *Server) guard(r *http.Request) (refusal, bool) {
 	switch {
-	case r.Method == http.MethodConnect || r.Method == http.MethodTrace:
-		// A tunnel is not offered, and TRACE would show the proxy's own fields.
+	case r.Method == http.MethodConnect || r.Method == http.MethodTrace || r.Method == "PURGE":
+		// A tunnel is not offered, TRACE would show the proxy's own fields, and purging has an address of its own.
 		return refusal{http.StatusMethodNotAllowed, "method"}, false
 	case r.URL.Scheme != "" && r.URL.Scheme != "http" && r.URL.Scheme != "https",
 		r.URL.Opaque != "", r.URL.User != nil,

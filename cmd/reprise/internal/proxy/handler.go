@@ -31,30 +31,29 @@ func (s *Server) newRoutes() error {
 		if _, ok := s.routes[rc.Pattern]; !ok {
 			s.mux.Handle(rc.Pattern, http.NotFoundHandler())
 		}
-		opts, keyed := s.options(rc)
-		rt, err := s.cache.NewRoute(opts...)
+		rt, err := s.cache.NewRoute(rc.All(s.cfg)...)
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		s.routes[rc.Pattern] = route{handler: rt.Wrap(s.reverseProxy(keyed))}
+		s.routes[rc.Pattern] = route{handler: rt.Wrap(s.reverseProxy(rc.Vary))}
 	}
 	return errors.Join(errs...)
 }
 
-// options returns what holds for a route, and the fields that it puts into the key.
-func (s *Server) options(rc RouteConfig) (opts []reprise.RouteOption, keyed []string) {
-	opts = []reprise.RouteOption{reprise.Scheme(scheme), reprise.TagsFunc(prefixTags)}
+// All returns all options that hold for the route in a proxy with that configuration.
+func (rc *RouteConfig) All(cfg Config) []reprise.RouteOption {
+	opts := []reprise.RouteOption{reprise.Scheme(scheme), reprise.TagsFunc(prefixTags)}
 	if !rc.Plain {
 		opts = append(opts, reprise.Standard())
-		if !s.cfg.AllowCookies && !rc.AllowCookies {
+		if !cfg.AllowCookies && !rc.AllowCookies {
 			opts = append(opts, reprise.IdentifyByCookie())
 		}
 	}
-	if s.cfg.AllowSetCookie {
+	if cfg.AllowSetCookie {
 		opts = append(opts, reprise.AllowSetCookie())
 	}
-	return append(opts, rc.Options...), rc.Vary
+	return append(opts, rc.Options...)
 }
 
 // ServeHTTP is the way of a request: what must not come in, whose rules hold, the cache, the origin.
