@@ -258,7 +258,7 @@ func (f *File) tryRoute(key *yaml.Node, where string, rc proxy.RouteConfig, line
 		f.fail(key, where, "%v", err)
 		return
 	}
-	defer cache.Close() //nolint:errcheck // nothing was ever stored in it
+	defer cache.Close()
 	_, err = cache.NewRoute(rc.All(proxy.Config{})...)
 	if err == nil {
 		return
@@ -282,7 +282,7 @@ func flatten(err error) []error {
 	if err == nil {
 		return nil
 	}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // a list, taken apart on purpose
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var errs []error
 		for _, e := range joined.Unwrap() {
 			errs = append(errs, flatten(e)...)

@@ -2,13 +2,16 @@ package proxy
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httputil"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/reprise-go/reprise"
 )
@@ -58,6 +61,9 @@ func (rc *RouteConfig) All(cfg Config) []reprise.RouteOption {
 
 // ServeHTTP is the way of a request: what must not come in, whose rules hold, the cache, the origin.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.TLS == nil {
+		r.TLS, _ = r.Context().Value(tlsKey{}).(*tls.ConnectionState)
+	}
 	if refused, ok := s.guard(r); !ok {
 		refuse(w, refused.status)
 		return
@@ -65,6 +71,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "*" { // OPTIONS: about the server, and that is the proxy
 		w.WriteHeader(http.StatusNoContent)
 		return
+	}
+	if r.ContentLength != 0 {
+		b := &clientBody{ReadCloser: r.Body}
+		r = r.WithContext(context.WithValue(r.Context(), bodyKey{}, b))
+		r.Body = b
 	}
 	s.pick(r).ServeHTTP(w, r)
 }
@@ -103,9 +114,9 @@ func (s *Server) reverseProxy(keyed []string) http.Handler {
 			}
 			// Unparsable parameters are in the key as they came, and so the origin gets them as they came.
 			pr.Out.URL.RawQuery = pr.In.URL.RawQuery
-			for _, name := range [...]string{"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
-				pr.Out.Header[name] = pr.In.Header[name]
-			}
+			pr.Out.Header["X-Forwarded-For"] = pr.In.Header["X-Forwarded-For"]
+			pr.Out.Header["X-Forwarded-Proto"] = pr.In.Header["X-Forwarded-Proto"]
+			pr.Out.Header["X-Forwarded-Host"] = []string{pr.In.Host} // in the one spelling that is in the key
 			addVia(pr.Out.Header, pr.In.ProtoMajor, pr.In.ProtoMinor)
 		},
 		ModifyResponse: func(res *http.Response) error {
@@ -140,7 +151,11 @@ func addVia(h http.Header, major, minor int) {
 func (s *Server) originFailed(w http.ResponseWriter, r *http.Request, err error) {
 	status := http.StatusBadGateway
 	var timeout net.Error
+	body, _ := r.Context().Value(bodyKey{}).(*clientBody)
 	switch {
+	case body != nil && body.broken.Load():
+		refuse(w, http.StatusBadRequest)
+		return
 	case errors.Is(err, errBusy):
 		status = http.StatusServiceUnavailable
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
@@ -150,6 +165,23 @@ func (s *Server) originFailed(w http.ResponseWriter, r *http.Request, err error)
 	}
 	s.log.WarnContext(r.Context(), "proxy: the origin did not answer", "status", status, "method", r.Method, "path", short(r.URL.Path), "err", short(err.Error()))
 	refuse(w, status)
+}
+
+// clientBody takes note that it was the client who did not send what it had announced.
+type clientBody struct {
+	io.ReadCloser
+	broken atomic.Bool
+}
+
+// bodyKey is under what a request's clientBody is found.
+type bodyKey struct{}
+
+func (b *clientBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, http.ErrBodyReadAfterClose) {
+		b.broken.Store(true)
+	}
+	return n, err
 }
 
 // buffers are those through which bodies go.

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -110,17 +109,13 @@ func (s *Server) listen(ctx context.Context) (net.Listener, error) {
 		return nil, fmt.Errorf("proxy: %w", err)
 	}
 	if s.cfg.TLSCert == "" {
-		return l, nil
+		return &strictListener{l, s.cfg.H2C}, nil
 	}
-	cert, err := tls.LoadX509KeyPair(s.cfg.TLSCert, s.cfg.TLSKey)
+	t, err := newTLSListener(l, s.cfg.TLSCert, s.cfg.TLSKey, s.cfg.HeaderTimeout)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("proxy: %w", err), l.Close())
+		return nil, errors.Join(err, l.Close())
 	}
-	return tls.NewListener(l, &tls.Config{
-		MinVersion:   tls.VersionTLS12,
-		Certificates: []tls.Certificate{cert},
-		NextProtos:   []string{"h2", "http/1.1"},
-	}), nil
+	return t, nil
 }
 
 // drain lets requests under way come to their end.
@@ -146,6 +141,8 @@ func (s *Server) httpServer(h http.Handler) *http.Server {
 		ReadHeaderTimeout: s.cfg.HeaderTimeout,
 		IdleTimeout:       s.cfg.IdleTimeout,
 		MaxHeaderBytes:    s.cfg.MaxHeaderBytes,
+		ConnState:         connState,
+		ConnContext:       connContext,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 250, SendPingTimeout: s.cfg.IdleTimeout, WriteByteTimeout: s.cfg.IdleTimeout},
 	}
