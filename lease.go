@@ -3,6 +3,7 @@ package reprise
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -17,7 +18,7 @@ import (
 const (
 	leaseTime  = 2 * time.Second
 	leaseRenew = leaseTime / 4
-	pollFirst  = 5 * time.Millisecond // between two looks at the store; then twice as long each time
+	pollFirst  = 5 * time.Millisecond // between two looks at the store, or up to half of it; then twice as long each time
 	pollMost   = 50 * time.Millisecond
 	passShared = 10 * time.Second // how long other processes know that an answer could not be shared
 )
@@ -61,7 +62,8 @@ func (b *backend) acquire(ctx context.Context, key string, spent *time.Duration,
 		select {
 		case <-wake:
 			pause = pollFirst
-		case <-time.After(pause): // the store does not tell, or the owner has died
+		// The store does not tell, or the owner has died. Not all ask at the same moment.
+		case <-time.After(pause/2 + rand.N(pause/2)): //nolint:gosec // nothing to guess
 		case <-ctx.Done():
 			return nil, false
 		}
