@@ -35,9 +35,10 @@ test: ## install missing servers, then run all tests with the race detector
 	go test -race -shuffle=on -count=1 $(PACKAGES)
 
 .PHONY: soak
-soak: ## long runs: the faults of e2e in full, then histories of a million operations, at most SOAKTIME (30m) a store
+soak: ## long runs: faults and fleets of e2e in full, then histories of a million operations, at most SOAKTIME (30m) a store
 	./scripts/test-servers.sh
 	go test -race -count=3 -timeout=30m -v -run TestFaults ./e2e -full
+	go test -count=1 -timeout=30m -v -run TestFleet ./e2e -full
 	go test -count=1 -timeout 0 -v ./e2e/history -soak=$(SOAKTIME)
 
 .PHONY: lint
