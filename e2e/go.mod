@@ -6,6 +6,7 @@ require (
 	github.com/aws/aws-sdk-go-v2 v1.47.6
 	github.com/aws/aws-sdk-go-v2/credentials v1.20.14
 	github.com/aws/aws-sdk-go-v2/service/dynamodb v1.73.0
+	github.com/fxamacker/cbor/v2 v2.9.6
 	github.com/redis/rueidis v1.0.79
 	github.com/reprise-go/reprise v0.0.0
 	github.com/reprise-go/reprise/store/dynamostore v0.0.0
@@ -24,6 +25,7 @@ require (
 	github.com/go-chi/chi/v5 v5.5.0
 	github.com/maypok86/otter/v2 v2.4.0 // indirect
 	github.com/sony/gobreaker/v2 v2.4.0 // indirect
+	github.com/x448/float16 v0.8.4 // indirect
 )
 
 replace (
