@@ -265,14 +265,6 @@ func TestAttackMiddleware(t *testing.T) {
 // TestSmuggling sends requests that another server could take for two. Each is refused, and the connection with it: the
 // origin sees neither.
 func TestSmuggling(t *testing.T) {
-	var mu sync.Mutex
-	var seen []string
-	o := originServer(t, func(_ http.ResponseWriter, r *http.Request) {
-		mu.Lock()
-		defer mu.Unlock()
-		seen = append(seen, r.Method+" "+r.RequestURI)
-	})
-	p := start(t, o.URL, nil)
 	const second = "GET /smuggled HTTP/1.1\r\nHost: shop.test\r\n\r\n"
 	for _, tt := range []struct{ name, raw string }{
 		{"CL.TE", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + second},
@@ -316,7 +308,14 @@ func TestSmuggling(t *testing.T) {
 	} {
 		for _, pieces := range []int{len(tt.raw), 1} { // at once, and byte by byte
 			t.Run(fmt.Sprintf("%s/%d", tt.name, pieces), func(t *testing.T) {
-				seen = nil
+				var mu sync.Mutex
+				var seen []string
+				o := originServer(t, func(_ http.ResponseWriter, r *http.Request) {
+					mu.Lock()
+					defer mu.Unlock()
+					seen = append(seen, r.Method+" "+r.RequestURI)
+				})
+				p := start(t, o.URL, nil)
 				c, err := net.Dial("tcp", p.addr)
 				if err != nil {
 					t.Fatal(err)
