@@ -24,7 +24,8 @@ import (
 // client's own get under a deadline. The two take turns in small batches, so that what the machine does meanwhile meets both;
 // ratio is the median over the batches. One operation is one of each.
 //
-// Keys and values are as long for the one as for the other: a record is little longer than its body.
+// Both take turns over as many keys, so that the client's connections share the load as they do in a server. Keys and
+// values are as long for the one as for the other: a record is little longer than its body.
 func BenchmarkHit(b *testing.B) {
 	for _, kind := range []string{"redis", "memcached"} {
 		for _, kib := range []int{1, 64} {
@@ -39,13 +40,19 @@ func BenchmarkHit(b *testing.B) {
 	}
 }
 
+const benchKeys = 128
+
 const getTimeout = 5 * time.Second // as long for both, and long enough for a busy machine
 
 // clientGet is a get of the store's client.
-func clientGet(b *testing.B, p place, size int) func() error {
+func clientGet(b *testing.B, p place, size int) func(n int) error {
 	b.Helper()
 	ctx, value := b.Context(), make([]byte, size)
-	var get func(context.Context) error
+	keys := make([]string, benchKeys)
+	for n := range keys {
+		keys[n] = "client|GET|http://example.com" + product(n)
+	}
+	var get func(ctx context.Context, n int) error
 	switch p.kind {
 	case "redis":
 		c, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: p.addrs, DisableCache: true, DisableRetry: true})
@@ -53,12 +60,13 @@ func clientGet(b *testing.B, p place, size int) func() error {
 			b.Fatal(err)
 		}
 		b.Cleanup(c.Close)
-		const key = "client|GET|http://example.com/products/42"
-		if err := c.Do(ctx, c.B().Set().Key(key).Value(rueidis.BinaryString(value)).Build()).Error(); err != nil {
-			b.Fatal(err)
+		for _, key := range keys {
+			if err := c.Do(ctx, c.B().Set().Key(key).Value(rueidis.BinaryString(value)).Build()).Error(); err != nil {
+				b.Fatal(err)
+			}
 		}
-		get = func(ctx context.Context) error {
-			_, err := c.Do(ctx, c.B().Get().Key(key).Build()).AsBytes()
+		get = func(ctx context.Context, n int) error {
+			_, err := c.Do(ctx, c.B().Get().Key(keys[n]).Build()).AsBytes()
 			return err
 		}
 	case "memcached":
@@ -68,35 +76,41 @@ func clientGet(b *testing.B, p place, size int) func() error {
 			b.Fatal(err)
 		}
 		b.Cleanup(func() { _ = s.Close() })
-		const key = "client|GET|http://example.com/products/42"
-		if err := s.Set(ctx, key, value, time.Hour); err != nil {
-			b.Fatal(err)
+		for _, key := range keys {
+			if err := s.Set(ctx, key, value, time.Hour); err != nil {
+				b.Fatal(err)
+			}
 		}
-		get = func(ctx context.Context) error {
-			_, err := s.Get(ctx, key)
+		get = func(ctx context.Context, n int) error {
+			_, err := s.Get(ctx, keys[n])
 			return err
 		}
 	}
-	return func() error {
+	return func(n int) error {
 		ctx, cancel := context.WithTimeout(ctx, getTimeout)
 		defer cancel()
-		return get(ctx)
+		return get(ctx, n)
 	}
 }
 
+func product(n int) string { return fmt.Sprintf("/products/%d", 100+n) }
+
 // cachedGet is a hit through the middleware, its key and its writer included.
-func cachedGet(b *testing.B, p place, size int) func() error {
+func cachedGet(b *testing.B, p place, size int) func(n int) error {
 	b.Helper()
 	c := openCache(b, p)
 	h := c.WrapFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/octet-stream")
 		_, _ = w.Write(bytes.Repeat([]byte{'v'}, size))
 	}, reprise.TTL(time.Hour))
-	hit(b, h, "/products/42")
-	requests := sync.Pool{New: func() any { return httptest.NewRequest(http.MethodGet, "/products/42", nil) }}
-	return func() error {
-		r := requests.Get().(*http.Request)
-		defer requests.Put(r)
+	var requests [benchKeys]sync.Pool
+	for n := range requests {
+		hit(b, h, product(n))
+		requests[n].New = func() any { return httptest.NewRequest(http.MethodGet, product(n), nil) }
+	}
+	return func(n int) error {
+		r := requests[n].Get().(*http.Request)
+		defer requests[n].Put(r)
 		w := discard{header: make(http.Header, 8)}
 		h.ServeHTTP(&w, r)
 		if x := w.header["X-Cache"]; len(x) != 1 || x[0] != "HIT" || w.n != size {
@@ -120,16 +134,16 @@ func (d *discard) Write(p []byte) (int, error) {
 }
 
 // compare runs both in turns.
-func compare(b *testing.B, goroutines int, client, cached func() error) {
+func compare(b *testing.B, goroutines int, client, cached func(n int) error) {
 	b.Helper()
 	batch := 16 * max(goroutines, 8)
-	run := func(f func() error, n int) time.Duration {
+	run := func(f func(int) error, n int) time.Duration {
 		began := processorTime(b)
 		var all sync.WaitGroup
 		for g := range goroutines {
 			all.Go(func() {
-				for range (n + g) / goroutines {
-					if err := f(); err != nil {
+				for i := range (n + g) / goroutines {
+					if err := f((97*g + i) % benchKeys); err != nil {
 						b.Error(err)
 						return
 					}
