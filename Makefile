@@ -43,7 +43,7 @@ soak: ## long runs: faults and fleets of e2e in full, then histories of a millio
 
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## golangci-lint in every module
-	$(GOLANGCI_LINT) run $(PACKAGES)
+	$(GOLANGCI_LINT) run --allow-parallel-runners $(PACKAGES)
 
 # The version is pinned, with its checksums, by tools/go.mod. A cold build takes about three minutes of two cores.
 $(GOLANGCI_LINT): tools/go.mod tools/go.sum
