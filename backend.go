@@ -300,16 +300,16 @@ func (b *backend) raisedSince(q *query, found *found, number uint64) bool {
 	return !eachName(string(q.key), url, path, func(kind byte, name string) bool { return b.seq.Mark(kind, name) <= number })
 }
 
-// raise marks names as invalidated.
-func (b *backend) raise(ctx context.Context, ns []string) error {
+// raise marks names as invalidated, and returns the number of that.
+func (b *backend) raise(ctx context.Context, ns []string) (n uint64, err error) {
 	if b.numbers == nil {
-		b.seq.Raise(ns...)
-		return nil
+		return b.seq.Raise(ns...), nil
 	}
-	return b.do(ctx, "raise", func(ctx context.Context) error {
-		_, err := b.numbers.Raise(ctx, ns...)
+	err = b.do(ctx, "raise", func(ctx context.Context) (err error) {
+		n, err = b.numbers.Raise(ctx, ns...)
 		return err
 	})
+	return n, err
 }
 
 // keep stores e at its key. It returns why it did not.

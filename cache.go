@@ -97,6 +97,7 @@ type engine struct {
 	fills   *flight.Group[fill]
 	passes  memory[struct{}]   // keys whose last answer could not be shared
 	varies  memory[*learned]   // what a URL's answers vary on
+	wholes  memory[struct{}]   // keys whose handler gives the whole when it is shown a range
 	retries memory[retryState] // background refreshes that failed
 	text    texts              // Age and Cache-Status without allocation
 	counts  counters
@@ -173,7 +174,7 @@ func New(cfg Config) (*Cache, error) {
 	}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.store.open(e, cfg.Store)
-	e.passes.max, e.varies.max, e.retries.max = 10_000, 10_000, 10_000
+	e.passes.max, e.varies.max, e.wholes.max, e.retries.max = 10_000, 10_000, 10_000, 10_000
 	return c, nil
 }
 

@@ -20,6 +20,9 @@ func (f *fill) classify(rec *recorder) {
 	if final(j.reason) {
 		f.loosen()
 	}
+	if f.part && rec.status == http.StatusOK && f.req.Header["If-Range"] == nil {
+		f.ignoresRange()
+	}
 	if len(f.rt.vary) > 0 {
 		mergeVary(rec.head, f.rt.vary)
 	}
@@ -36,7 +39,7 @@ func (f *fill) decide(j judgement) {
 // final reports whether nothing that the handler says after the head can change that the answer is not stored.
 func final(reason Reason) bool {
 	switch reason {
-	case ReasonTrailers, ReasonFieldsTooLarge, ReasonVariesOnUncertain, ReasonMustUnderstand:
+	case ReasonTrailers, ReasonFieldsTooLarge, ReasonVariesOnUncertain, ReasonMustUnderstand, ReasonConditional:
 		return true
 	}
 	return false
@@ -162,6 +165,8 @@ func (f *fill) lastWord(rec *recorder, s said) {
 		f.refuse(ReasonShortBody)
 	case hasTrailers(rec.header):
 		f.refuse(ReasonTrailers)
+	case rec.status == http.StatusPartialContent && !rec.isPart():
+		f.refuse(ReasonPartial)
 	case f.ctx.Err() != nil: // whatever the handler made of that
 		f.refuse(ReasonAbandoned)
 	case bad != "":

@@ -106,12 +106,18 @@ func (rec *recorder) finishWhole() {
 	stale := f.spare(rec.status)
 	body := rec.heldBytes()
 	f.complete(rec, body)
+	switch {
+	case f.writes:
+		f.keepPosted(rec, body)
+	case f.head && f.stripped:
+		f.updateByHead(rec)
+	}
 	if rec.w == nil {
 		rec.mode = dropped
 		return
 	}
 	rec.mode = direct
-	full := f.stripped && rec.status == http.StatusOK && rec.exact()
+	full := (f.stripped || f.part) && rec.status == http.StatusOK && rec.exact()
 	switch {
 	case stale != nil:
 		rec.instead(rec.w, stale)

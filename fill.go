@@ -38,8 +38,11 @@ type fill struct {
 	old        *entry // what is stored, and no longer fresh
 	soft       bool   // old was softly invalidated
 	asks       bool   // the handler is asked whether old is still the current answer; see validate.go
+	part       bool   // the handler is shown the range that the client wants; see partial.go
+	completes  bool   // the handler is asked for the rest of old; see partial.go
 
 	number, incarnation uint64 // the store's at the look-up
+	raised              uint64 // of a write: the number of the invalidation that it caused; 0 before
 
 	lease *lease // of all processes on the store; nil if there is none
 
@@ -170,7 +173,7 @@ func (f *fill) run(w http.ResponseWriter, r *http.Request) {
 		r = r.WithContext(f.ctx)
 	}
 	f.next.ServeHTTP(rec, r)
-	if rec.mode == confirmed && !f.confirms(rec) {
+	if rec.mode == astray || rec.mode == confirmed && !f.confirms(rec) {
 		f.next.ServeHTTP(rec, f.askAgain(rec))
 	}
 	rec.finish()

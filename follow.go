@@ -82,7 +82,7 @@ func (q *query) follow(w http.ResponseWriter, f *fill) (done bool, failures int)
 		q.fail(w, http.StatusGatewayTimeout, ReasonAbandoned)
 		return true, 0
 	case whole:
-		if f.entry == nil || f.outdated(q, f.entry) {
+		if f.entry == nil || f.outdated(q, f.entry) || q.lacks(f.entry) {
 			return false, 0
 		}
 		status = int(f.entry.Status)

@@ -71,7 +71,7 @@ func (f *fill) serveLate(w http.ResponseWriter) {
 // insteadOfError returns e if it may answer q now that the handler has failed, else nil (RFC 9111 §4.2.4, RFC 5861 §4). From here on
 // q.now is the moment at which e is sent. away says that the origin was not reached, which needs no permission (§4.2.4).
 func (q *query) insteadOfError(e *entry, soft, away bool) *entry {
-	if e == nil {
+	if e == nil || q.lacks(e) {
 		return nil
 	}
 	q.now = time.Now()

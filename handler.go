@@ -46,21 +46,21 @@ func (q *query) serveFound(w http.ResponseWriter, next http.Handler) bool {
 	e := found.entry
 	if e == nil {
 		q.why, q.failure = found.why, found.err
-		if q.directives && q.cc.OnlyIfCached {
-			q.fail(w, http.StatusGatewayTimeout, ReasonOnlyIfCached) // RFC 9111 §5.2.1.7
-			return true
-		}
-		return false
+		return q.forbidden(w)
 	}
 	if q.identified != "" && !q.mayHave(e) {
 		found.entry = nil
 		q.why = q.identified
 		return false
 	}
-	if !q.directives && !found.soft && e.Flags&wire.NoCache == 0 && q.now.UnixNano() < e.Expires {
+	if !q.directives && !found.soft && e.Flags&(wire.NoCache|wire.Partial) == 0 && q.now.UnixNano() < e.Expires {
 		q.serveStored(w, e, Hit)
 		q.observe(Hit, "", e, nil)
 		return true
+	}
+	if q.lacks(e) {
+		q.why = ReasonPartial
+		return q.forbidden(w)
 	}
 
 	verdict, reason := q.reuse(e, found.soft)
@@ -81,13 +81,18 @@ func (q *query) serveFound(w http.ResponseWriter, next http.Handler) bool {
 		if reason == rfc9111.RequestNoCache || reason == rfc9111.RequestMaxAge || reason == rfc9111.RequestMinFresh {
 			q.why = ReasonRequestCC
 		}
-		if q.directives && q.cc.OnlyIfCached {
-			q.fail(w, http.StatusGatewayTimeout, ReasonOnlyIfCached)
-			return true
-		}
-		return false
+		return q.forbidden(w)
 	}
 	return true
+}
+
+// forbidden answers a request that forbids asking the handler (RFC 9111 §5.2.1.7). It reports false for any other.
+func (q *query) forbidden(w http.ResponseWriter) bool {
+	if q.directives && q.cc.OnlyIfCached {
+		q.fail(w, http.StatusGatewayTimeout, ReasonOnlyIfCached)
+		return true
+	}
+	return false
 }
 
 // mayHave reports whether an identified request may be answered by e, which others may have, too.
@@ -155,8 +160,9 @@ func (q *query) forward(w http.ResponseWriter, next http.Handler, epoch flight.E
 			func(f *fill) bool { as = f.admit(q, &q.found); return as != refused },
 			func() *fill {
 				f := q.newFill(next, &q.found)
-				f.key, f.attempt, f.stripped = key, attempt, true
-				f.asks = f.canAsk()
+				f.key, f.attempt = key, attempt
+				f.part, f.stripped = q.part, !q.part
+				f.asks, f.completes = f.canAsk(), f.canComplete()
 				return f
 			})
 		switch {
@@ -213,6 +219,9 @@ func (q *query) fillKey() (key string, joint bool) {
 	}
 	if q.head {
 		key += "|~H"
+	}
+	if q.part = q.wantsPart(); q.part {
+		key = q.appendSpan(key)
 	}
 	if _, ok := e.passes.get(pass, q.now); ok {
 		return key, false
@@ -304,7 +313,7 @@ func (q *query) awaitLease(f *fill) (found bool) {
 		q.found = b.find(q)
 		f.renumber(&q.found)
 		e := q.found.entry
-		return e != nil && !q.found.soft && e.Flags&wire.NoCache == 0 && q.now.UnixNano() < e.Expires &&
+		return e != nil && !q.found.soft && e.Flags&wire.NoCache == 0 && !q.lacks(e) && q.now.UnixNano() < e.Expires &&
 			(q.identified == "" || q.mayHave(e))
 	})
 	return found

@@ -41,7 +41,8 @@ func (c *Cache) invalidate(ctx context.Context, op string, ns []string) error {
 	if len(ns) == 0 {
 		return nil
 	}
-	return c.store.raise(ctx, ns)
+	_, err := c.store.raise(ctx, ns)
+	return err
 }
 
 // InvalidateURLs makes every answer unusable that was given at the path of one of the URLs, whatever its query, its
@@ -108,7 +109,7 @@ func (c *Cache) Delete(ctx context.Context, keys ...string) (int, error) {
 		return 0, nil
 	}
 	// Marked first: what a fill brings back between the two steps is unusable.
-	if err := c.store.raise(ctx, ns); err != nil {
+	if _, err := c.store.raise(ctx, ns); err != nil {
 		return 0, err
 	}
 	if c.soft {
@@ -167,6 +168,9 @@ func (q *query) write(w http.ResponseWriter, next http.Handler) {
 	f := &fill{engine: rt.cache.engine, rt: rt, next: next, q: q, req: q.r, writes: true, began: q.now, why: ReasonMethod}
 	r := q.withScope()
 	f.ctx, f.cancel = r.Context(), func(error) {} // the run of a write is its client's own
+	if rt.standard && r.Method == http.MethodPost {
+		f.fence()
+	}
 	f.run(w, r)
 	q.observeStatus(Bypass, ReasonMethod, f.recorder.status)
 }
@@ -192,7 +196,8 @@ func (f *fill) invalidateWritten(rec *recorder) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), c.config.Limits.StoreTimeout)
 	defer cancel()
-	if err := c.store.raise(ctx, ns); err != nil {
+	n, err := c.store.raise(ctx, ns)
+	if f.raised = n; err != nil {
 		f.q.failure = err // the client gets its answer; the event and the log say what failed
 	}
 }

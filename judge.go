@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"hash/fnv"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -28,11 +29,9 @@ type judgement struct {
 
 const maxVary = 16 // selecting fields of a URL
 
-var targeted = []string{"Cdn-Cache-Control"}
-
 // judge answers, top first: is it safe to share, may it be stored, for how long (DESIGN §3 "who decides").
 func (f *fill) judge(status int, h http.Header, length int64, s said) (j judgement) {
-	j.resp = rfc9111.Parse(status, h, targeted)
+	j.resp = rfc9111.Parse(status, h, f.rt.targeted)
 	resp := &j.resp
 	if f.writes {
 		j.reason = ReasonMethod
@@ -73,6 +72,8 @@ func (f *fill) weigh(j *judgement, h http.Header, length int64, s said) {
 		j.shareable, j.reason = false, ReasonFromInside
 	case eventStream(h):
 		j.shareable, j.reason = false, ReasonEventStream
+	case f.part && resp.Status != http.StatusPartialContent:
+		j.reason = ReasonConditional
 	case length > rt.maxBody:
 		j.shareable, j.reason = false, ReasonTooLarge
 	case h["Trailer"] != nil:
@@ -190,6 +191,7 @@ func (f *fill) rules() rfc9111.Rules {
 		SetCookie:  rt.setCookie,
 		Method:     true,
 		DefaultTTL: !rt.standard,
+		Partial:    f.part,
 		Standard:   rt.standard,
 		ByCookie:   rt.byCookie,
 	}
@@ -225,6 +227,11 @@ func (f *fill) entryOf(rec *recorder, body []byte) *entry {
 		// For what has left without one; the fields that did so are not touched.
 		h["Etag"], rec.ownTag = rec.line(entityTag(body)), true
 	}
+	status := rec.status
+	if status == http.StatusPartialContent {
+		h = maps.Clone(h) // the first client gets its own part
+		body, status = f.joined(h, body)
+	}
 	now := time.Now()
 	if h["Date"] == nil {
 		h["Date"] = rec.line(f.engine.text.date(now))
@@ -243,10 +250,10 @@ func (f *fill) entryOf(rec *recorder, body []byte) *entry {
 
 	e := &entry{}
 	e.Kind = wire.Response
-	e.Status = uint16(rec.status) //nolint:gosec // 200 to 999
+	e.Status = uint16(status) //nolint:gosec // 200 to 999
 	e.Body = body
 	e.Sequence, e.Incarnation = f.number, f.incarnation
-	e.Flags = f.flags(len(body) > 0 && len(rec.head["Content-Type"]) == 0, h["Etag"] != nil && !rec.ownTag)
+	e.Flags = f.flags(status, len(body) > 0 && len(rec.head["Content-Type"]) == 0, h["Etag"] != nil && !rec.ownTag)
 	e.Born = now.Add(-f.resp.InitialAge(f.began, now)).UnixNano()
 	e.StaleWhile, e.StaleIf = f.windows(&f.resp)
 	key := f.base
@@ -258,7 +265,7 @@ func (f *fill) entryOf(rec *recorder, body []byte) *entry {
 	return e
 }
 
-func (f *fill) flags(untyped, originTag bool) (flags wire.Flags) {
+func (f *fill) flags(status int, untyped, originTag bool) (flags wire.Flags) {
 	for _, x := range []struct {
 		on   bool
 		flag wire.Flags
@@ -273,6 +280,7 @@ func (f *fill) flags(untyped, originTag bool) (flags wire.Flags) {
 		{f.explicit, wire.Explicit},
 		{untyped, wire.Untyped},
 		{originTag, wire.OriginTag},
+		{status == http.StatusPartialContent, wire.Partial},
 		{f.validates || f.rt.standard && !f.resp.MustRevalidate() && !f.resp.CC.NoCache, wire.Lasting},
 	} {
 		if x.on {

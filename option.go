@@ -23,6 +23,7 @@ const (
 	maxTags            = 256
 	maxTagBytes        = 1 << 10
 	maxRequestBody     = 64 << 10 // of a method that is keyed by its body
+	methodQuery        = "QUERY"  // safe, with a body
 )
 
 // RouteOption says how the answers of a handler are cached. Options are applied in order: of two that say the same
@@ -62,6 +63,7 @@ type routeSettings struct {
 	clientTTL   bool
 	clientCC    string
 	vary        []string
+	targeted    []string // canonical
 	key         KeyFunc
 	query       querySettings
 	cookies     []string
@@ -503,7 +505,7 @@ func Storable(fn func(r *http.Request, status int, h http.Header) bool) RouteOpt
 	})
 }
 
-// Methods replaces the methods whose answers are cached, GET and HEAD. Any other one is keyed by a digest of the
+// Methods replaces the methods whose answers are cached, GET and HEAD, and QUERY with [Standard]. Any other one is keyed by a digest of the
 // request's body too, of at most 64 KiB; larger bodies bypass. Declare only methods that change nothing.
 func Methods(methods ...string) RouteOption {
 	return routeOption(func(s *routeSettings) {
@@ -583,6 +585,23 @@ func Detach(fn func(from, to context.Context) context.Context) RouteOption {
 	})
 }
 
+// TargetedFields names the fields of RFC 9213 that are meant for this route, first the one that counts most: CDN-Cache-Control unless
+// set. The first that is there and valid takes the place of Cache-Control and Expires. Without names none does.
+func TargetedFields(names ...string) RouteOption {
+	return routeOption(func(s *routeSettings) {
+		targeted := make([]string, 0, len(names))
+		for _, name := range names {
+			c := http.CanonicalHeaderKey(name)
+			if !isToken(name) || !strings.HasSuffix(c, "-Cache-Control") {
+				s.fail("TargetedFields", name, `is not a targeted field; name one, such as "CDN-Cache-Control"`)
+				return
+			}
+			targeted = append(targeted, c)
+		}
+		s.targeted = targeted
+	})
+}
+
 // AllowSetCookie stores responses with Set-Cookie and replays every line of it, in order, to everyone who gets the
 // stored response. It is almost never right: the cookie of the first visitor becomes everybody's. It is there for cookies that
 // are the same for all, such as a consent banner's.
@@ -590,8 +609,16 @@ func AllowSetCookie() RouteOption {
 	return routeOption(func(s *routeSettings) { s.setCookie = true })
 }
 
-// Standard makes the route a shared cache by RFC 9111 to the letter: lifetimes come from the response's fields alone,
-// with the heuristics of §4.2.2, there is no default lifetime, and Cookie does not identify a request.
+// Standard makes the route a shared cache by RFC 9111 to the letter, as a cache in front of another server is:
+//
+//   - Lifetimes come from the response's fields alone, with the heuristics of §4.2.2; there is no default.
+//   - Cookie does not identify a request; see [IdentifyByCookie].
+//   - A 502 or 504 counts as an origin that was not reached, in whose place anything stale is served that nothing
+//     forbids (§4.2.4).
+//   - The handler is shown ranges, and its 206 is kept as a part (§3.3, §3.4).
+//   - QUERY is among [Methods].
+//
+// Set-Cookie still keeps a response out of the store; see [AllowSetCookie].
 func Standard() RouteOption { return routeOption(func(s *routeSettings) { s.standard = true }) }
 
 // IdentifyByCookie makes a request with Cookie or a TLS client certificate an identified one beside [Standard], as it is without

@@ -44,6 +44,9 @@ type query struct {
 	head       bool
 	precise    bool // the request has a precondition or a range that the cache answers
 	own        bool // the request has a precondition that only the handler can answer (RFC 9111 §4.3.2)
+	spanned    bool // span is the one range that the request asks for, and this route keeps parts
+	part       bool // the handler is to be shown it
+	span       header.Range
 }
 
 var queries = sync.Pool{New: func() any { return new(query) }}
@@ -96,6 +99,9 @@ func (q *query) plan(rt *Route, r *http.Request) Reason {
 	q.identified = q.identify()
 	q.precise = h["If-None-Match"] != nil || h["If-Modified-Since"] != nil || h["Range"] != nil || h["If-Range"] != nil
 	q.own = h["If-Match"] != nil || h["If-Unmodified-Since"] != nil
+	if q.precise {
+		q.planRange()
+	}
 	return ""
 }
 

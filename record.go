@@ -26,6 +26,7 @@ const (
 	dropped                     // nowhere: the client has got another answer
 	taken                       // the handler took the connection
 	confirmed                   // nowhere: the handler was asked about the stored answer, and said 304
+	astray                      // nowhere: the handler was asked for the rest of the stored answer, and gave something else
 )
 
 // recorder is the ResponseWriter that the handler of a fill sees. It supports what net/http's own does: Flush, ReadFrom,
@@ -132,6 +133,9 @@ func (rec *recorder) WriteHeader(status int) {
 	rec.noBody = status < 200 || status == http.StatusNoContent || status == http.StatusNotModified
 	if status == http.StatusNotModified && rec.f.asks && rec.mode == holding {
 		rec.mode = confirmed
+		return
+	}
+	if rec.f.completes && rec.mode == holding && rec.rest(status) {
 		return
 	}
 	if cl := rec.head["Content-Length"]; cl != nil {
@@ -301,7 +305,7 @@ func (rec *recorder) EnableFullDuplex() error {
 
 // Hijack gives the connection to the handler. Nothing of it is recorded.
 func (rec *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	if rec.w == nil || rec.mode == sharing || rec.mode == dropped || rec.mode == confirmed || !rec.f.claim() {
+	if rec.w == nil || rec.mode == sharing || rec.mode == dropped || rec.mode >= confirmed || !rec.f.claim() {
 		return nil, nil, fmt.Errorf("reprise: Hijack: %w", http.ErrNotSupported)
 	}
 	conn, rw, err := http.NewResponseController(rec.w).Hijack()

@@ -29,7 +29,7 @@ type Route struct {
 
 // routeSettings returns the settings of a route before its own options.
 func (c *Cache) routeSettings() *routeSettings {
-	s := &routeSettings{maxBody: defaultMaxBody}
+	s := &routeSettings{maxBody: defaultMaxBody, targeted: []string{"Cdn-Cache-Control"}}
 	s.ttl, s.fillTimeout = defaultTTL, defaultFillTimeout
 	for _, p := range c.config.Defaults {
 		applyRouteOption(s, "Config.Defaults", p)
@@ -62,6 +62,9 @@ func (c *Cache) NewRoute(opts ...RouteOption) (*Route, error) {
 	}
 	if len(rt.methods) == 0 {
 		rt.methods = []string{http.MethodGet, http.MethodHead}
+		if rt.standard {
+			rt.methods = append(rt.methods, methodQuery)
+		}
 	}
 	for _, code := range rt.statuses {
 		rt.codes[code] = true

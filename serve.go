@@ -75,6 +75,8 @@ func (q *query) serveStored(w http.ResponseWriter, e *entry, outcome Outcome) {
 		w.WriteHeader(int(e.Status))
 	case q.precise && e.Status == http.StatusOK && q.ranged(e):
 		q.serveRange(w, h, e.Body)
+	case q.spanned && e.Flags&wire.Partial != 0:
+		q.servePart(w, h, e)
 	default:
 		w.WriteHeader(int(e.Status))
 		if len(e.Body) > 0 {
@@ -218,7 +220,7 @@ func (f forwarded) member(name string) string {
 // fwd maps a reason to one of the registered values (RFC 9211 §2.2).
 func fwd(why Reason) string {
 	switch why {
-	case ReasonNotStored, ReasonVariant, ReasonExpired, ReasonMethod:
+	case ReasonNotStored, ReasonVariant, ReasonExpired, ReasonMethod, ReasonPartial:
 		return string(why)
 	case ReasonRequestCC:
 		return "request"

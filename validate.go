@@ -47,14 +47,21 @@ func (f *fill) canAsk() bool {
 	return f.old != nil && f.old.Status == http.StatusOK && f.req.Method == http.MethodGet && f.old.originValidators().Usable()
 }
 
-// asking returns r with the conditions of a validation, where f is one.
+// asking returns r with what f asks of the handler beside what the client does.
 func (f *fill) asking(r *http.Request) *http.Request {
-	if !f.asks {
+	if !f.asks && !f.completes && !f.part {
 		return r
 	}
 	c := *r
 	c.Header = r.Header.Clone()
-	f.old.originValidators().Conditional(c.Header)
+	switch {
+	case f.asks:
+		f.old.originValidators().Conditional(c.Header)
+	case f.completes:
+		f.askRest(c.Header)
+	default:
+		c.Header["Range"] = []string{f.q.span.String()} // one spelling, for all who follow
+	}
 	return &c
 }
 
@@ -63,14 +70,14 @@ func (f *fill) confirms(rec *recorder) bool {
 	return f.old.originValidators().Selects(rec.own())
 }
 
-// askAgain makes rec a new one, for a 304 that is about something else: no client must get it. It returns the request
+// askAgain makes rec a new one, after an answer that is about something else than what is stored: no client must get it. It returns the request
 // without the conditions.
 func (f *fill) askAgain(rec *recorder) *http.Request {
 	clear(rec.head)
 	rec.header = make(http.Header)
 	maps.Copy(rec.header, rec.outer.Clone())
-	rec.status, rec.length, rec.noBody, rec.mode = 0, -1, false, holding
-	f.asks = false
+	rec.status, rec.n, rec.length, rec.noBody, rec.mode = 0, 0, -1, false, holding
+	f.asks, f.completes = false, false
 	if f.q != nil {
 		return f.shown()
 	}
@@ -125,7 +132,7 @@ func (f *fill) freshen(rec *recorder) *entry {
 	rec.ownTag = f.old.Flags&wire.OriginTag == 0 && own["Etag"] == nil
 	rec.become(f.old, h)
 
-	j := judgement{resp: rfc9111.Parse(rec.status, h, targeted)}
+	j := judgement{resp: rfc9111.Parse(rec.status, h, f.rt.targeted)}
 	f.weigh(&j, h, rec.n, said)
 	f.decide(j)
 	if j.shareable {

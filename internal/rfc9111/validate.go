@@ -55,11 +55,13 @@ func (v Validators) IfRange(req http.Header) bool {
 	if strings.IndexByte(s, '"') >= 0 {
 		return s == v.ETag && header.ValidETag(s) && !header.IsWeak(s)
 	}
-	if s != v.LastModified {
-		return false
-	}
-	// RFC 9110 §8.8.2.2: a date is strong if the response was made at least a second after it.
-	modified, ok := header.ParseDate(s)
+	return s == v.LastModified && v.strongDate()
+}
+
+// strongDate reports whether LastModified is a strong validator (RFC 9110 §8.8.2.2): the response was made at least a second
+// after it.
+func (v Validators) strongDate() bool {
+	modified, ok := header.ParseDate(v.LastModified)
 	date, dated := header.ParseDate(v.Date)
 	return ok && dated && date.Sub(modified) >= time.Second
 }
@@ -120,13 +122,15 @@ func SameHead(stored, head http.Header) bool {
 func Freshen(stored, notModified http.Header) {
 	nominated := slices.Collect(header.Nominated(notModified))
 	for name, lines := range notModified {
-		if len(lines) > 0 && replaceable(name) && !slices.Contains(nominated, name) {
+		if len(lines) > 0 && Replaceable(name) && !slices.Contains(nominated, name) {
 			stored[name] = slices.Clone(lines)
 		}
 	}
 }
 
-func replaceable(name string) bool {
+// Replaceable reports whether the field of a stored response is replaced by that of a newer one with the same body (§3.2): it does
+// not describe the stored bytes, and is not one of a hop.
+func Replaceable(name string) bool {
 	switch name {
 	case "Content-Length", "Content-Encoding", "Content-Type", "Content-Range", "Age":
 		return false

@@ -88,7 +88,8 @@
 // Jitter=0.5, Tags=a,b, Namespaced=a, StatusTTL=404:10s, ClientTTL, ClientCacheControl="no-cache, private",
 // Vary=Accept-Language, QueryParams=a,b, QueryDefault=b:1, IgnoreQueryParams=utm_*, Cookies=lang, AnyHost, Public,
 // Statuses=200,404, Methods=GET,POST, InvalidateOnWrite=off, MaxBody=1000, ETag=off, CacheStatus=off,
-// IgnoreRequestDirectives, AllowSetCookie, Standard, Off. Those that take a function take the name of a field instead:
+// IgnoreRequestDirectives, TargetedFields=CDN-Cache-Control, AllowSetCookie, Standard, Off. Those that take a function take
+// the name of a field instead:
 //
 //	Before=X-Key     401 to a request without it, before the look-up; ! Guarded prints how many requests it saw
 //	SkipIf=X-Skip    requests that have it

@@ -201,6 +201,8 @@ func (p *process) option(o scenario.Option) (reprise.RouteOption, error) {
 		opt = reprise.IgnoreRequestDirectives()
 	case "AllowSetCookie":
 		opt = reprise.AllowSetCookie()
+	case "TargetedFields":
+		opt = reprise.TargetedFields(o.List()...)
 	case "Standard":
 		opt = reprise.Standard()
 	case "IdentifyByCookie":
