@@ -38,7 +38,7 @@ func start(t *testing.T, origin string, change func(*proxy.Config)) *running {
 	cfg := proxy.Defaults()
 	cfg.Origin, cfg.Store = u, m
 	cfg.Listen, cfg.Admin = "127.0.0.1:0", "127.0.0.1:0"
-	cfg.DrainTimeout = 5 * time.Second
+	cfg.DrainTimeout = time.Minute // a connection without a request is waited for, for five seconds
 	cfg.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
 	if change != nil {
 		change(&cfg)
