@@ -78,7 +78,9 @@ func newLocal(p place, name string) (*local, error) {
 		return nil, err
 	}
 	n := &local{closeAll: closeAll}
-	if n.cache, err = reprise.New(reprise.Config{Store: s, Logger: slog.New(slog.DiscardHandler)}); err != nil {
+	if n.cache, err = reprise.New(reprise.Config{
+		Store: s, Logger: slog.New(slog.DiscardHandler), Limits: reprise.Limits{StoreTimeout: patience}, // what is slow is no miss
+	}); err != nil {
 		return nil, err
 	}
 	if n.route, err = n.cache.Namespace("shop").NewRoute(reprise.TTL(time.Hour), reprise.Tags("tag")); err != nil {

@@ -72,9 +72,12 @@ func do(t testing.TB, addr string, cmds ...meta.Command) []meta.Reply {
 // evict removes the keys of the server that match pattern, of which there must be some.
 func evict(t testing.TB, addr, pattern string) {
 	t.Helper()
-	keys := keysOf(t, addr, pattern)
-	if len(keys) == 0 {
-		t.Fatalf("no key matches %s", pattern)
+	// A dump leaves out what the server has locked at the moment.
+	var keys []string
+	for deadline := time.Now().Add(10 * time.Second); len(keys) == 0; keys = keysOf(t, addr, pattern) {
+		if time.Now().After(deadline) {
+			t.Fatalf("no key matches %s", pattern)
+		}
 	}
 	for _, key := range keys {
 		do(t, addr, meta.Command{Op: meta.Delete, Key: key})
