@@ -41,6 +41,14 @@ soak: ## long runs: faults and fleets of e2e in full, then histories of a millio
 	go test -count=1 -timeout=30m -v -run TestFleet ./e2e -full
 	go test -count=1 -timeout 0 -v ./e2e/history -soak=$(SOAKTIME)
 
+.PHONY: soak-proxy
+soak-proxy: ## ten minutes of reprise proxy before an origin that restarts, resets and dawdles; SOAKTIME=1h for longer
+	go test -count=1 -timeout 0 -v -run '^TestSoak$$' ./cmd/reprise/internal/proxy -soak=$(if $(filter file,$(origin SOAKTIME)),10m,$(SOAKTIME))
+
+.PHONY: conformance
+conformance: ## run the public HTTP cache test suite against reprise proxy and write docs/conformance.md; SUITE=dir is a checkout of it
+	SUITE=$(SUITE) ./scripts/conformance.sh
+
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## golangci-lint in every module
 	$(GOLANGCI_LINT) run --allow-parallel-runners $(PACKAGES)

@@ -159,3 +159,24 @@ func table(out io.Writer, in io.Reader, now time.Time) error {
 		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\n", status, e.Bytes, now.Sub(e.Stored).Round(time.Second), ttl, e.Key)
 	}
 }
+
+// readyCommand is a health check for containers that have no other program.
+func readyCommand() *cobra.Command {
+	var client adminClient
+	cmd := &cobra.Command{
+		Use:   "ready",
+		Short: "Exit with 0 if a proxy takes requests",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := context.WithTimeout(cmd.Context(), 5*time.Second)
+			defer cancel()
+			body, err := client.call(ctx, http.MethodGet, "/readyz", nil)
+			if err != nil {
+				return err
+			}
+			return body.Close()
+		},
+	}
+	client.declare(cmd.Flags())
+	return cmd
+}

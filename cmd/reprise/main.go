@@ -43,6 +43,6 @@ func rootCommand() *cobra.Command {
 		Args:          cobra.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.AddCommand(demoCommand(), proxyCommand(), purgeCommand(), lsCommand(), versionCommand())
+	root.AddCommand(demoCommand(), proxyCommand(), purgeCommand(), lsCommand(), explainCommand(), readyCommand(), versionCommand())
 	return root
 }

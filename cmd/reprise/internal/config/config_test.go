@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"errors"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -143,5 +144,23 @@ func TestMistakesFoundElsewhere(t *testing.T) {
 	want := []string{"r.yaml:1: listen: is not host:port", `r.yaml:2: origin_timeout: "5" is not a valid value: time: missing unit in duration "5"`, "origin: is missing"}
 	if err == nil || err.Error() != strings.Join(want, "\n") {
 		t.Errorf("mistakes = %v; want %q", err, want)
+	}
+}
+
+// Every option of routes is in the documentation.
+func TestDocs(t *testing.T) {
+	text, err := os.ReadFile("../../../../docs/proxy.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = config.Read("r.yaml", []byte("routes: {/: {zzzzzz: 1}}"), flags().FlagSet).Mistakes(nil)
+	_, names, ok := strings.Cut(err.Error(), "there are ")
+	if !ok {
+		t.Fatalf("mistakes = %v; want the names of all options", err)
+	}
+	for name := range strings.SplitSeq(names, ", ") {
+		if !strings.Contains(string(text), "`"+name+"`") {
+			t.Errorf("no word of %s in docs/proxy.md", name)
+		}
 	}
 }

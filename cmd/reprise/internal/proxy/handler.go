@@ -163,7 +163,10 @@ func (s *Server) originFailed(w http.ResponseWriter, r *http.Request, err error)
 	case errors.Is(err, context.Canceled):
 		panic(http.ErrAbortHandler) // nobody is left to read an answer
 	}
-	s.log.WarnContext(r.Context(), "proxy: the origin did not answer", "status", status, "method", r.Method, "path", short(r.URL.Path), "err", short(err.Error()))
+	if n, ok := s.failures.now(); ok {
+		s.log.WarnContext(r.Context(), "proxy: the origin did not answer", "status", status, "method", short(r.Method), "path", short(r.URL.Path),
+			"error", short(err.Error()), "total", n)
+	}
 	refuse(w, status)
 }
 

@@ -16,7 +16,7 @@ import (
 const (
 	dialTimeout     = 5 * time.Second
 	handshake       = 5 * time.Second
-	originIdle      = 60 * time.Second
+	originIdle      = 4 * time.Second // less than what Node and Uvicorn wait (5 s): a request on a connection that closes is lost
 	originHeadBytes = 256 << 10
 )
 

@@ -9,8 +9,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync/atomic"
-	"time"
 
 	"github.com/reprise-go/reprise"
 	"github.com/reprise-go/reprise/internal/header"
@@ -31,8 +29,7 @@ type needle struct{ field, value string }
 type reflections struct {
 	mode   Reflection
 	log    *slog.Logger
-	logged atomic.Int64 // when, in Unix seconds
-	count  atomic.Uint64
+	logged seldom
 }
 
 // watch looks at a response that may be stored, and goes on looking as its body is read. keyed are the fields that the
@@ -71,18 +68,17 @@ func (rf *reflections) watch(res *http.Response, keyed []string) {
 	}
 }
 
-// tell logs at most one line in ten seconds: what is in it comes from clients.
+// tell names the field in the log.
 func (rf *reflections) tell(ctx context.Context, field, path string) {
-	n := rf.count.Add(1)
-	now, last := time.Now().Unix(), rf.logged.Load()
-	if now-last < 10 || !rf.logged.CompareAndSwap(last, now) {
+	n, ok := rf.logged.now()
+	if !ok {
 		return
 	}
 	text := "proxy: the response repeats a request field that is not in its key; it is not stored"
 	if rf.mode == ReflectionObserve {
 		text = "proxy: the response repeats a request field that is not in its key; anybody who sends it chooses what others get"
 	}
-	rf.log.WarnContext(ctx, text, "field", short(field), "path", short(path), "so far", n,
+	rf.log.WarnContext(ctx, text, "field", short(field), "path", short(path), "total", n,
 		"remedy", "let the application name the field in Vary, or not read it")
 }
 

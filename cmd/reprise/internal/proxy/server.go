@@ -20,6 +20,7 @@ type Server struct {
 	origin      *origin
 	buffers     buffers
 	reflections reflections
+	failures    seldom
 	mux         *http.ServeMux
 	routes      map[string]route
 	adminAddr   string
