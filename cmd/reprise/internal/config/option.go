@@ -56,6 +56,7 @@ func options() []option {
 		{"status_ttl", "StatusTTL", statusTTL},
 		{"statuses", "Statuses", statuses},
 		{"tags", "Tags", list(reprise.Tags)},
+		{"targeted_fields", "TargetedFields", list(reprise.TargetedFields)},
 		{"ttl", "TTL", duration(reprise.TTL)},
 		{"vary", "Vary", func(rc *proxy.RouteConfig, n *yaml.Node) error {
 			names, err := texts(n)
