@@ -15,7 +15,7 @@ endif
 
 .PHONY: help
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: check
 check: ## everything that CI runs
@@ -62,9 +62,15 @@ $(GOLANGCI_LINT): tools/go.mod tools/go.sum
 fuzz: ## run each fuzz target for FUZZTIME (60s)
 	FUZZTIME=$(FUZZTIME) ./scripts/fuzz.sh $(PACKAGES)
 
+# The two write a page each into docs. ROUNDS=3 is faster and says less.
 .PHONY: bench
 bench: ## measure beside the peers on this machine and write docs/benchmarks.md; ONLY=hits,waits prints these sections
-	go run ./bench -out docs $(if $(ONLY),-only $(ONLY))
+	go run ./bench -out docs $(if $(ROUNDS),-rounds $(ROUNDS)) $(if $(ONLY),-only $(ONLY))
+
+.PHONY: bench-stores
+bench-stores: ## stores in Redis, Memcached and DynamoDB beside raw clients: docs/benchmarks-stores.md; installs them
+	./scripts/test-servers.sh
+	go run ./bench -page stores -out docs $(if $(ROUNDS),-rounds $(ROUNDS))
 
 .PHONY: bench-compare
 bench-compare: ## benchstat of the root's benchmarks against the last tag or main, or BASE=commit

@@ -18,7 +18,7 @@ func TestReport(t *testing.T) {
 	var out, log bytes.Buffer
 	quick := quick
 	quick.alone = raceDetector
-	if err := run(quick, "", false, dir, &out, &log); err != nil {
+	if err := run(quick, "process", "", false, dir, &out, &log); err != nil {
 		t.Fatalf("%v\n%s", err, log.String())
 	}
 	page, err := os.ReadFile(filepath.Join(dir, "benchmarks.md"))
@@ -40,10 +40,29 @@ func TestReport(t *testing.T) {
 		}
 	}
 	for _, file := range []string{"benchmarks-hits.svg", "benchmarks-functions.svg"} {
-		checkSVG(t, filepath.Join(dir, file))
+		checkSVG(t, filepath.Join(dir, file), 5)
 	}
 	if n := strings.Count(out.String(), "must be"); n < 30 {
 		t.Errorf("%d promises on the terminal; want all:\n%s", n, out.String())
+	}
+	checkTables(t, string(page))
+}
+
+// TestStores does the same for the servers that are installed.
+func TestStores(t *testing.T) {
+	dir := t.TempDir()
+	var out bytes.Buffer
+	if err := run(quick, "stores", "", false, dir, &out, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile(filepath.Join(dir, "benchmarks-stores.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, store := range []string{"| Redis", "| Memcached", "| DynamoDB"} {
+		if !strings.Contains(string(page), store) || !strings.Contains(out.String(), store) {
+			t.Errorf("%q is not in the page and on the terminal", store)
+		}
 	}
 	checkTables(t, string(page))
 }
@@ -67,7 +86,7 @@ func checkTables(t *testing.T, page string) {
 	}
 }
 
-func checkSVG(t *testing.T, file string) {
+func checkSVG(t *testing.T, file string, want int) {
 	t.Helper()
 	b, err := os.ReadFile(file)
 	if err != nil {
@@ -86,13 +105,19 @@ func checkSVG(t *testing.T, file string) {
 			bars++
 		}
 	}
-	if bars < 5 {
-		t.Errorf("%s has %d bars; want one for each peer", file, bars)
+	if bars < want {
+		t.Errorf("%s has %d bars; want at least %d", file, bars, want)
+	}
+}
+
+func TestUnknownPage(t *testing.T) {
+	if err := run(quick, "nonsense", "", false, t.TempDir(), io.Discard, io.Discard); err == nil || !strings.Contains(err.Error(), "nonsense") {
+		t.Errorf("run of an unknown page = %v; want an error that names it", err)
 	}
 }
 
 func TestUnknownSection(t *testing.T) {
-	if err := run(quick, "hits,nonsense", false, t.TempDir(), io.Discard, io.Discard); err == nil || !strings.Contains(err.Error(), "nonsense") {
+	if err := run(quick, "process", "hits,nonsense", false, t.TempDir(), io.Discard, io.Discard); err == nil || !strings.Contains(err.Error(), "nonsense") {
 		t.Errorf("run with an unknown section = %v; want an error that names it", err)
 	}
 }

@@ -3,8 +3,10 @@ package main
 import (
 	"os"
 	"os/exec"
+	"regexp"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,15 +16,16 @@ import (
 type about struct {
 	Date, CPU, System, Go, Revision string
 	Cores                           int
-	Modules                         []module
+	Load                            string // of other programs, in the minute before
 }
 
+// module is something that was measured or measured with.
 type module struct{ Path, Version string }
 
 func thisMachine() about {
 	return about{
 		Date: time.Now().UTC().Format(time.DateOnly), CPU: processor(), System: system(), Go: runtime.Version(),
-		Cores: runtime.NumCPU(), Revision: revision(), Modules: modules(),
+		Cores: runtime.NumCPU(), Revision: revision(), Load: machineLoad(),
 	}
 }
 
@@ -52,6 +55,15 @@ func system() string {
 	return runtime.GOOS + "/" + runtime.GOARCH
 }
 
+// machineLoad is how many processes wanted to run, on average of a minute; "unknown" where the system does not say.
+func machineLoad() string {
+	b, _ := os.ReadFile("/proc/loadavg")
+	if load, _, ok := strings.Cut(string(b), " "); ok {
+		return load
+	}
+	return "unknown"
+}
+
 // revision is the commit that was measured.
 func revision() string {
 	out, err := exec.Command("git", "describe", "--always", "--dirty", "--exclude=*").Output()
@@ -61,29 +73,30 @@ func revision() string {
 	return strings.TrimSpace(string(out))
 }
 
-// modules are the peers and clients with their versions.
-func modules() []module {
+// built returns those of the modules that this program is built with, with their versions.
+func built(paths []string) (ms []module) {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return nil
 	}
-	var ms []module
 	for _, d := range info.Deps {
-		for _, p := range compared() {
-			if d.Path == p {
-				ms = append(ms, module{d.Path, d.Version})
-			}
+		if slices.Contains(paths, d.Path) {
+			ms = append(ms, module{d.Path, d.Version})
 		}
 	}
 	return ms
 }
 
-// compared are the modules that reprise is measured beside.
-func compared() []string {
-	return []string{
-		"github.com/bradfitz/gomemcache", "github.com/chenyahui/gin-cache", "github.com/go-chi/stampede",
-		"github.com/go-redis/cache/v9", "github.com/gofiber/fiber/v3", "github.com/hashicorp/golang-lru/v2",
-		"github.com/maypok86/otter/v2", "github.com/redis/rueidis", "github.com/viccon/sturdyc",
-		"github.com/victorspringer/http-cache", "github.com/aws/aws-sdk-go-v2/service/dynamodb",
+// version returns the version in what a program says when it is asked for it, or "unknown".
+func version(program string, args ...string) string {
+	out, _ := exec.Command(program, args...).CombinedOutput() // wrk and others say it and fail
+	return versionIn(string(out))
+}
+
+// versionIn returns the first of s that looks like a version.
+func versionIn(s string) string {
+	if v := regexp.MustCompile(`\d+(\.\d+)+`).FindString(s); v != "" {
+		return v
 	}
+	return "unknown"
 }

@@ -1,7 +1,8 @@
-// Command bench measures reprise beside a bare handler and beside its peers, in one process, and writes what it
-// measured to docs/benchmarks.md. `make bench` runs it.
+// Command bench measures reprise beside its peers and writes what it measured into docs: in one process and
+// on stores outside it. `make bench` and `make bench-stores` run it; each writes a page.
 //
-// With -only it runs the named sections and prints their tables instead, which is what one wants while working.
+// With -only it runs the named sections of the page and prints their tables instead, which is what one wants while
+// working.
 package main
 
 import (
@@ -27,8 +28,12 @@ type scale struct {
 }
 
 var (
-	full  = scale{rounds: 15, sample: 10 * time.Millisecond, entries: 1_000_000, crowds: 100, clients: 1000, trace: 200_000}
-	quick = scale{rounds: 2, sample: time.Millisecond / 4, entries: 2000, crowds: 2, clients: 20, trace: 5000}
+	full = scale{
+		rounds: 15, sample: 10 * time.Millisecond, entries: 1_000_000, crowds: 100, clients: 1000, trace: 200_000,
+	}
+	quick = scale{
+		rounds: 2, sample: time.Millisecond / 4, entries: 2000, crowds: 2, clients: 20, trace: 5000,
+	}
 )
 
 // bench is one run.
@@ -38,55 +43,48 @@ type bench struct {
 	log    io.Writer
 }
 
-// section is a part of the report.
-type section struct {
-	name string
-	run  func(*bench) error
-}
-
-// sections are all parts, in the order of the report.
-func sections() []section {
-	return []section{
-		{"probes", (*bench).probes},
-		{"hits", (*bench).hits},
-		{"more", (*bench).more},
-		{"misses", (*bench).misses},
-		{"functions", (*bench).functions},
-		{"traces", (*bench).traces},
-		{"waits", (*bench).waits},
-		{"stores", (*bench).stores},
-		{"memory", (*bench).memory},
-	}
-}
-
 func main() {
-	out := flag.String("out", "docs", "`directory` for benchmarks.md and its charts")
-	only := flag.String("only", "", "run these `sections`, separated by commas, and print them")
+	which := flag.String("page", "process", "what to measure: `process` or stores")
+	out := flag.String("out", "docs", "`directory` for the page and its charts")
+	only := flag.String("only", "", "run these `sections` of the page, separated by commas, and print them")
 	small := flag.Bool("quick", false, "measure next to nothing, to see that it works; print it")
+	rounds := flag.Int("rounds", 0, "`number` of rounds; 0 is 15")
 	flag.Parse()
 	s := full
 	if *small {
 		s = quick
 	}
-	if err := run(s, *only, *small, *out, os.Stdout, os.Stderr); err != nil {
+	if *rounds > 0 {
+		s.rounds = *rounds
+	}
+	fail(run(s, *which, *only, *small, *out, os.Stdout, os.Stderr))
+}
+
+func fail(err error) {
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-// run measures, and writes the report into directory out or, if it is not of everything, to stdout.
-func run(s scale, only string, small bool, out string, stdout, log io.Writer) error {
-	b := &bench{scale: s, report: newReport(), log: log}
+// run measures for the page with that name, and writes it into directory out or, if it is not all of it, to stdout.
+func run(s scale, which, only string, small bool, out string, stdout, log io.Writer) error {
+	i := slices.IndexFunc(pages(), func(p page) bool { return p.name == which })
+	if i < 0 {
+		return fmt.Errorf("no page %q", which)
+	}
+	p := pages()[i]
+	b := &bench{scale: s, report: &report{page: p, about: thisMachine(), rounds: s.rounds}, log: log}
 	var wanted []string
 	if only != "" {
 		wanted = strings.Split(only, ",")
 	}
 	for _, w := range wanted {
-		if !slices.ContainsFunc(sections(), func(s section) bool { return s.name == w }) {
+		if !slices.ContainsFunc(p.sections, func(s section) bool { return s.name == w }) {
 			return fmt.Errorf("no section %q", w)
 		}
 	}
-	for _, sec := range sections() {
+	for _, sec := range p.sections {
 		if wanted != nil && !slices.Contains(wanted, sec.name) {
 			continue
 		}
@@ -97,7 +95,7 @@ func run(s scale, only string, small bool, out string, stdout, log io.Writer) er
 		fmt.Fprintf(log, "%-10s %5.1f s\n", sec.name, time.Since(start).Seconds())
 	}
 	if wanted != nil || small {
-		return b.report.print(stdout)
+		return b.report.render(stdout)
 	}
 	return b.report.write(filepath.Clean(out), stdout)
 }

@@ -2,7 +2,7 @@ package main
 
 import (
 	"bytes"
-	_ "embed"
+	"embed"
 	"fmt"
 	"io"
 	"math"
@@ -15,9 +15,13 @@ import (
 
 // report is what a run has found out.
 type report struct {
-	claims []claim
-	parts  []*table
-	charts []chart
+	page     page
+	about    about
+	rounds   int
+	claims   []claim
+	parts    []*table
+	charts   []chart
+	versions []module // of what is no Go module
 }
 
 // claim is a promise with what was measured of it.
@@ -33,8 +37,6 @@ type table struct {
 	Rows        [][]string
 	Chart       string // the file of the chart that belongs to it
 }
-
-func newReport() *report { return &report{} }
 
 // claim adds a promise that holds if got is at most limit.
 func (r *report) claim(what, must, aim string, got, limit float64, format string) {
@@ -101,29 +103,33 @@ func thousands(n int) string {
 	return s
 }
 
-//go:embed report.md.tmpl
-var page string
+//go:embed *.md.tmpl
+var templates embed.FS
 
-// render writes the report.
-func (r *report) render(w io.Writer, on about) error {
-	t, err := template.New("page").Funcs(template.FuncMap{
+// render writes the page.
+func (r *report) render(w io.Writer) error { return r.execute(w, r.page.template) }
+
+func (r *report) execute(w io.Writer, name string) error {
+	t, err := template.New("").Funcs(template.FuncMap{
 		"line": func(cells []string) string { return "| " + strings.Join(cells, " | ") + " |" },
 		"rule": func(cells []string) string { return "|" + strings.Repeat(" --- |", len(cells)) },
-	}).Parse(page)
+	}).ParseFS(templates, "*.md.tmpl")
 	if err != nil {
 		return err
 	}
-	return t.Execute(w, struct {
-		About  about
-		Claims []claim
-		Parts  []*table
-	}{on, r.claims, r.parts})
+	return t.ExecuteTemplate(w, name, struct {
+		About    about
+		Claims   []claim
+		Parts    []*table
+		Versions []module
+		Rounds   int
+	}{r.about, r.claims, r.parts, append(built(r.page.modules), r.versions...), r.rounds})
 }
 
-// write writes benchmarks.md and the charts into a directory, and the promises to w.
+// write writes the page and its charts into a directory, and to w the promises or, on a page without, the tables.
 func (r *report) write(dir string, w io.Writer) error {
 	var b bytes.Buffer
-	if err := r.render(&b, thisMachine()); err != nil {
+	if err := r.render(&b); err != nil {
 		return err
 	}
 	for _, c := range r.charts {
@@ -133,7 +139,7 @@ func (r *report) write(dir string, w io.Writer) error {
 			return err
 		}
 	}
-	if err := os.WriteFile(filepath.Join(dir, "benchmarks.md"), b.Bytes(), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, r.page.file), b.Bytes(), 0o644); err != nil {
 		return err
 	}
 	for _, c := range r.claims {
@@ -143,12 +149,14 @@ func (r *report) write(dir string, w io.Writer) error {
 		}
 		fmt.Fprintf(w, "%-2s  %-70s %10s  must be %s\n", verdict, c.What, c.Got, c.Must)
 	}
-	fmt.Fprintf(w, "all of it: %s\n", filepath.Join(dir, "benchmarks.md"))
+	if len(r.claims) == 0 {
+		if err := r.execute(w, "parts"); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(w, "all of it: %s\n", filepath.Join(dir, r.page.file))
 	return nil
 }
-
-// print writes the report to w as it would be in the file.
-func (r *report) print(w io.Writer) error { return r.render(w, thisMachine()) }
 
 // hitChart adds a chart of what a hit costs and returns its file.
 func (r *report) hitChart(title string, rs []result) string {

@@ -1,13 +1,12 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
-	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,20 +25,37 @@ import (
 	"github.com/reprise-go/reprise/store/redisstore"
 )
 
-const storesNote = `Hits from a store outside the process, on a real server on this machine, one request after the other: a handler's
-stored answer beside the least that its client can do, which is to get a value of the same size. reprise asks in the same round trip whether
-the answer was invalidated, decodes it and checks it. The CPU is that of this process, not the server's; the time includes
-the server, which shares this machine's cores.`
+const storesNote = `A hit is a handler's stored answer through the middleware; beside it stands the least that a client of the store
+can do, which is to get a value of the same size. Both go round 128 keys. "64 at once" are 64 goroutines of this process.`
+
+const (
+	many       = 64 // goroutines that ask at once, beside one alone
+	remoteKeys = 128
+)
 
 // stores measures remote stores beside their raw clients. A server that is not installed is left out with a note.
 func (b *bench) stores() error {
-	t := b.report.table("Stores outside the process", storesNote, "store, body", "", "time, µs", "× raw", "CPU, µs", "× raw", "allocations")
+	long := *b
+	long.sample *= 4 // an operation takes a hundred times as long as in memory
+	t := b.report.table("Hits", storesNote, "store, body", "", "time, µs", "× raw", "CPU, µs", "× raw", "allocations")
 	for _, r := range []struct {
-		name string
-		open func(testing.TB) remote
-	}{{"Redis", openRedis}, {"Memcached", openMemcached}, {"DynamoDB", openDynamoDB}} {
-		if err := b.remote(t, r.name, r.open); err != nil {
+		name    string
+		open    func(testing.TB) remote
+		version func() string
+	}{
+		{"Redis", openRedis, func() string { return version("redis-server", "--version") }},
+		{"Memcached", openMemcached, func() string { return version("memcached", "--version") }},
+		{"DynamoDB", openDynamoDB, nil}, // Local says its version nowhere
+	} {
+		err := hosted(func(h *host) error { return long.remote(h, t, r.name, r.open) })
+		switch {
+		case errors.Is(err, errNoServer):
+			t.add(r.name, err.Error(), "", "", "", "", "")
+			fmt.Fprintf(b.log, "%s is left out: %v\n", r.name, err)
+		case err != nil:
 			return fmt.Errorf("%s: %w", r.name, err)
+		case r.version != nil:
+			b.report.versions = append(b.report.versions, module{r.name, r.version()})
 		}
 	}
 	return nil
@@ -47,51 +63,14 @@ func (b *bench) stores() error {
 
 // remote is a store outside the process and its raw client.
 type remote struct {
-	store store.Store
-	raw   string // what get is
-	set   func(key string, value []byte) error
-	get   func(key string) ([]byte, error)
+	store  store.Store
+	raw    string // what get is
+	set    func(key string, value []byte) error
+	get    func(key string) ([]byte, error)
+	crowds []int // how many ask at once
 }
 
-// host stands in for a test, for which servers are started. What it is told to clean up is cleaned up by close.
-type host struct {
-	testing.TB
-	cleanups []func()
-}
-
-var errNoServer = errors.New("not installed")
-
-type refused struct{ err error }
-
-func (h *host) Helper()                      {}
-func (h *host) Context() context.Context     { return context.Background() }
-func (h *host) Cleanup(f func())             { h.cleanups = append(h.cleanups, f) }
-func (h *host) Skip(...any)                  { panic(refused{errNoServer}) }
-func (h *host) Fatal(args ...any)            { panic(refused{errors.New(fmt.Sprint(args...))}) }
-func (h *host) Errorf(f string, args ...any) { panic(refused{fmt.Errorf(f, args...)}) }
-
-func (h *host) close() {
-	for _, f := range slices.Backward(h.cleanups) {
-		f()
-	}
-}
-
-func (b *bench) remote(t *table, name string, open func(testing.TB) remote) (err error) {
-	h := &host{}
-	defer func() {
-		switch v := recover().(type) {
-		case nil:
-		case refused:
-			err = v.err
-		default:
-			panic(v)
-		}
-		if errors.Is(err, errNoServer) {
-			t.add(name, "not installed here", "", "", "", "", "")
-			err = nil
-		}
-	}()
-	defer h.close()
+func (b *bench) remote(h *host, t *table, name string, open func(testing.TB) remote) error {
 	r := open(h)
 	if c, ok := r.store.(io.Closer); ok {
 		h.Cleanup(func() { _ = c.Close() })
@@ -101,48 +80,94 @@ func (b *bench) remote(t *table, name string, open func(testing.TB) remote) (err
 	}))
 	h.Cleanup(func() { _ = c.Close() })
 	for _, size := range []int{1 << 10, 64 << 10} {
-		if err := b.remoteSize(t, name, r, c, size); err != nil {
-			return err
+		for _, crowd := range r.crowds {
+			if err := b.remoteSize(t, name, r, c, size, crowd); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-func (b *bench) remoteSize(t *table, name string, r remote, c *reprise.Cache, size int) error {
-	key, body := fmt.Sprintf("raw%d", size), text(size)
-	if err := r.set(key, body); err != nil {
-		return err
+// remoteSize measures over several keys: a client with many connections uses only one of them for a key.
+func (b *bench) remoteSize(t *table, name string, r remote, c *reprise.Cache, size, crowd int) error {
+	body := text(size)
+	keys, paths := make([]string, remoteKeys), make([]string, remoteKeys)
+	for i := range keys {
+		keys[i], paths[i] = fmt.Sprintf("raw-%d-%d", size, i), fmt.Sprintf("/products/%d/%d", size, i)
+		if err := r.set(keys[i], body); err != nil {
+			return err
+		}
 	}
-	h := c.Wrap(origin(body), reprise.TTL(lifetime))
-	ask := func(int) asker { return askHTTP(h, requests([]string{fmt.Sprintf("/products/%d", size)})) }
-	ask(0).ask(0)
-	if a := record(h, get(fmt.Sprintf("/products/%d", size))); a.status != http.StatusOK || !strings.Contains(fmt.Sprint(a.fields), "HIT") {
-		return fmt.Errorf("no hit: %v", a.fields)
+	var calls atomic.Int64
+	h := c.Wrap(missing(func() { calls.Add(1) }, origin(body)), reprise.TTL(lifetime))
+	for _, path := range paths {
+		record(h, get(path))
+		if a := record(h, get(path)); a.status != http.StatusOK || len(a.body) != size {
+			return fmt.Errorf("status %d with %d bytes: %v", a.status, len(a.body), a.fields)
+		}
 	}
-	var failed error
+	filled := calls.Load()
+	var failed atomic.Pointer[error]
 	rs := b.contest(1, []contender{
-		{name: r.raw, loop: func(int) func(int) {
-			return func(n int) {
-				for range n {
-					if v, err := r.get(key); err != nil || len(v) != size {
-						failed = fmt.Errorf("%s: %d bytes, %w", r.raw, len(v), err)
-					}
+		{name: r.raw, loop: atOnce(crowd, func(at int) func() {
+			return func() {
+				v, err := r.get(keys[at%remoteKeys])
+				if err == nil && len(v) != size {
+					err = fmt.Errorf("%d bytes", len(v))
 				}
+				if err != nil {
+					failed.Store(&err)
+				}
+				at++
 			}
-		}},
-		asking("reprise", r.raw, ask, order(1)),
+		})},
+		{name: "reprise", loop: atOnce(crowd, func(at int) func() {
+			a := askHTTP(h, requests(paths))
+			return func() {
+				a.ask(at % remoteKeys)
+				at++
+			}
+		})},
 	})
-	if failed != nil {
-		return failed
+	if err := failed.Load(); err != nil {
+		return fmt.Errorf("%s: %w", r.raw, *err)
+	}
+	if n := calls.Load() - filled; n > 0 {
+		return fmt.Errorf("%d requests of a contest of hits were misses", n)
 	}
 	raw := of(rs, r.raw)
 	what := fmt.Sprintf("%s, %d KiB", name, size>>10)
+	if crowd > 1 {
+		what += fmt.Sprintf(", %d at once", crowd)
+	}
 	for _, x := range rs {
 		t.add(what, bold(x.name), fmt.Sprintf("%.0f", x.wall/1000), fmt.Sprintf("%.2f", x.wall/raw.wall), fmt.Sprintf("%.1f", x.cpu/1000),
 			fmt.Sprintf("%.2f", x.cpu/raw.cpu), count(x.allocs))
 		what = ""
 	}
 	return nil
+}
+
+// atOnce is the loop of a contender that does its work in n goroutines at once, each of which has an operation of its own.
+func atOnce(n int, operation func(goroutine int) func()) func(int) func(int) {
+	return func(int) func(int) {
+		ops := make([]func(), n)
+		for g := range ops {
+			ops[g] = operation(g)
+		}
+		return func(times int) {
+			var all sync.WaitGroup
+			for g, op := range ops {
+				all.Go(func() {
+					for range (times + g) / n { // in all, times
+						op()
+					}
+				})
+			}
+			all.Wait()
+		}
+	}
 }
 
 func openRedis(t testing.TB) remote {
@@ -158,7 +183,7 @@ func openRedis(t testing.TB) remote {
 	t.Cleanup(client.Close)
 	ctx := t.Context()
 	return remote{
-		store: s, raw: "rueidis Get",
+		store: s, raw: "rueidis Get", crowds: []int{1, many},
 		set: func(key string, value []byte) error {
 			return client.Do(ctx, client.B().Set().Key(key).Value(rueidis.BinaryString(value)).Build()).Error()
 		},
@@ -175,9 +200,10 @@ func openMemcached(t testing.TB) remote {
 		t.Fatal(err)
 	}
 	client := memcache.New(addr)
+	client.MaxIdleConns = many // by default it connects again and again
 	t.Cleanup(func() { _ = client.Close() })
 	return remote{
-		store: s, raw: "gomemcache Get",
+		store: s, raw: "gomemcache Get", crowds: []int{1, many},
 		set: func(key string, value []byte) error { return client.Set(&memcache.Item{Key: key, Value: value}) },
 		get: func(key string) ([]byte, error) {
 			item, err := client.Get(key)
@@ -210,7 +236,7 @@ func openDynamoDB(t testing.TB) remote {
 		}
 	}
 	return remote{
-		store: s, raw: "aws-sdk GetItem",
+		store: s, raw: "aws-sdk GetItem", crowds: []int{1}, // a JVM on the same cores is no match for more
 		set: func(key string, value []byte) error {
 			item := keyed(key)
 			item["v"] = &types.AttributeValueMemberB{Value: value}
