@@ -4,12 +4,13 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-base=${BASE:-$(git describe --tags --abbrev=0 2>/dev/null || echo main)}
+# A clone of another branch has only origin's main.
+base=${BASE:-$(git describe --tags --abbrev=0 2>/dev/null || git rev-parse --symbolic --verify --quiet main || echo origin/main)}
 count=${COUNT:-6}
 pattern=${BENCH:-'Hit|Miss/10k|Memo|Func'}
 
 dir=$(mktemp -d)
-trap 'git worktree remove --force "$dir/base" 2>/dev/null; rm -rf "$dir"' EXIT
+trap 'git worktree remove --force "$dir/base" 2>/dev/null || true; rm -rf "$dir"' EXIT
 git worktree add --quiet --detach "$dir/base" "$base"
 (cd "$dir/base" && go test -c -o "$dir/old.test" .)
 go test -c -o "$dir/new.test" .
