@@ -62,10 +62,15 @@ $(GOLANGCI_LINT): tools/go.mod tools/go.sum
 fuzz: ## run each fuzz target for FUZZTIME (60s)
 	FUZZTIME=$(FUZZTIME) ./scripts/fuzz.sh $(PACKAGES)
 
-# The two write a page each into docs. ROUNDS=3 is faster and says less.
+# The three write a page each into docs. ROUNDS=3 is faster and says less.
 .PHONY: bench
 bench: ## measure beside the peers on this machine and write docs/benchmarks.md; ONLY=hits,waits prints these sections
 	go run ./bench -out docs $(if $(ROUNDS),-rounds $(ROUNDS)) $(if $(ONLY),-only $(ONLY))
+
+.PHONY: bench-http
+bench-http: ## the same with real servers, nginx, Varnish and Python's frameworks: docs/benchmarks-http.md; installs them
+	./scripts/bench-http.sh
+	go run ./bench -page http -out docs $(if $(ROUNDS),-rounds $(ROUNDS))
 
 .PHONY: bench-stores
 bench-stores: ## stores in Redis, Memcached and DynamoDB beside raw clients: docs/benchmarks-stores.md; installs them

@@ -1,5 +1,5 @@
-// Command bench measures reprise beside its peers and writes what it measured into docs: in one process and
-// on stores outside it. `make bench` and `make bench-stores` run it; each writes a page.
+// Command bench measures reprise beside its peers and writes what it measured into docs: in one process, as servers, and
+// on stores outside the process. `make bench`, `make bench-http` and `make bench-stores` run it; each writes a page.
 //
 // With -only it runs the named sections of the page and prints their tables instead, which is what one wants while
 // working.
@@ -24,15 +24,19 @@ type scale struct {
 	crowds  int           // rounds of a stampede in process
 	clients int           // of a stampede
 	trace   int           // requests of a trace
+	turns   int           // rounds over HTTP
+	turn    time.Duration // of one server in one of them, in whole seconds
 	alone   bool          // no peer is asked by several clients at once: some have data races
 }
 
 var (
 	full = scale{
 		rounds: 15, sample: 10 * time.Millisecond, entries: 1_000_000, crowds: 100, clients: 1000, trace: 200_000,
+		turns: 10, turn: 2 * time.Second,
 	}
 	quick = scale{
 		rounds: 2, sample: time.Millisecond / 4, entries: 2000, crowds: 2, clients: 20, trace: 5000,
+		turns: 2, turn: time.Second,
 	}
 )
 
@@ -44,18 +48,22 @@ type bench struct {
 }
 
 func main() {
-	which := flag.String("page", "process", "what to measure: `process` or stores")
+	if len(os.Args) > 1 && os.Args[1] == serveCommand {
+		fail(serve(os.Args[2:]))
+		return
+	}
+	which := flag.String("page", "process", "what to measure: `process`, http or stores")
 	out := flag.String("out", "docs", "`directory` for the page and its charts")
 	only := flag.String("only", "", "run these `sections` of the page, separated by commas, and print them")
 	small := flag.Bool("quick", false, "measure next to nothing, to see that it works; print it")
-	rounds := flag.Int("rounds", 0, "`number` of rounds; 0 is 15")
+	rounds := flag.Int("rounds", 0, "`number` of rounds; 0 is 15, over HTTP 10")
 	flag.Parse()
 	s := full
 	if *small {
 		s = quick
 	}
 	if *rounds > 0 {
-		s.rounds = *rounds
+		s.rounds, s.turns = *rounds, *rounds
 	}
 	fail(run(s, *which, *only, *small, *out, os.Stdout, os.Stderr))
 }
@@ -74,7 +82,7 @@ func run(s scale, which, only string, small bool, out string, stdout, log io.Wri
 		return fmt.Errorf("no page %q", which)
 	}
 	p := pages()[i]
-	b := &bench{scale: s, report: &report{page: p, about: thisMachine(), rounds: s.rounds}, log: log}
+	b := &bench{scale: s, report: &report{page: p, about: thisMachine(), rounds: s.rounds, turns: s.turns, turn: s.turn}, log: log}
 	var wanted []string
 	if only != "" {
 		wanted = strings.Split(only, ",")

@@ -37,6 +37,11 @@ func pages() []page {
 			},
 		},
 		{
+			name: "http", file: "benchmarks-http.md", template: "http.md.tmpl",
+			modules:  []string{"github.com/gofiber/fiber/v3"},
+			sections: []section{{"http", (*bench).overHTTP}},
+		},
+		{
 			name: "stores", file: "benchmarks-stores.md", template: "stores.md.tmpl",
 			modules: []string{
 				"github.com/aws/aws-sdk-go-v2/service/dynamodb", "github.com/bradfitz/gomemcache", "github.com/redis/rueidis",

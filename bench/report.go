@@ -11,17 +11,19 @@ import (
 	"strconv"
 	"strings"
 	"text/template"
+	"time"
 )
 
 // report is what a run has found out.
 type report struct {
-	page     page
-	about    about
-	rounds   int
-	claims   []claim
-	parts    []*table
-	charts   []chart
-	versions []module // of what is no Go module
+	page          page
+	about         about
+	rounds, turns int
+	turn          time.Duration
+	claims        []claim
+	parts         []*table
+	charts        []chart
+	versions      []module // of what is no Go module
 }
 
 // claim is a promise with what was measured of it.
@@ -118,12 +120,14 @@ func (r *report) execute(w io.Writer, name string) error {
 		return err
 	}
 	return t.ExecuteTemplate(w, name, struct {
-		About    about
-		Claims   []claim
-		Parts    []*table
-		Versions []module
-		Rounds   int
-	}{r.about, r.claims, r.parts, append(built(r.page.modules), r.versions...), r.rounds})
+		About         about
+		Claims        []claim
+		Parts         []*table
+		Versions      []module
+		Rounds, Turns int
+		Turn          time.Duration
+		Connections   int
+	}{r.about, r.claims, r.parts, append(built(r.page.modules), r.versions...), r.rounds, r.turns, r.turn, connections})
 }
 
 // write writes the page and its charts into a directory, and to w the promises or, on a page without, the tables.
