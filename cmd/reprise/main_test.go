@@ -14,6 +14,14 @@ import (
 	"github.com/reprise-go/reprise/store"
 )
 
+// TestMain is the program itself where a demo starts another process of it.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "demo" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
 // reprise runs a command line.
 func reprise(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
@@ -63,6 +71,9 @@ func TestDemoStores(t *testing.T) {
 				code, stdout, stderr := reprise(t, "demo", "--once", "--store", url)
 				if code != 0 {
 					t.Errorf("%s: exit code %d, %s\n%s", name, code, stderr, stdout)
+				}
+				if strings.Contains(stdout, "started for this step") != (name != "memory") {
+					t.Errorf("%s: another process was started: %v; want %v\n%s", name, name == "memory", name != "memory", stdout)
 				}
 				if strings.Contains(stdout, "this hit came from elsewhere") != elsewhere {
 					t.Errorf("%s: hits from elsewhere: %v; want %v", name, !elsewhere, elsewhere)

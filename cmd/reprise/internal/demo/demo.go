@@ -11,11 +11,13 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"strings"
 	"time"
 
 	"github.com/reprise-go/reprise"
 	"github.com/reprise-go/reprise/store"
+	"github.com/reprise-go/reprise/store/memstore"
 )
 
 // Config says how the demo runs.
@@ -27,10 +29,31 @@ type Config struct {
 	Store     store.Store // where answers are kept; the caller closes it. nil is memory
 	StoreName string      // as it is shown
 
+	// Beside returns the command that calls the function Beside in another process on Store, with the pages that are below at.
+	// nil: the tour's other bookshop is another cache in this process.
+	Beside func(ctx context.Context, at string) (*exec.Cmd, error)
+
 	// For tests: a network without sockets, and a cache that is broken.
 	listener net.Listener
 	dial     func(ctx context.Context, network, addr string) (net.Conn, error)
 	change   func(*reprise.Config)
+	apart    func(*reprise.Config) // of the other bookshop alone
+}
+
+// cacheConfig is that of the bookshop's cache.
+func (cfg *Config) cacheConfig(log *logLines) reprise.Config {
+	config := reprise.Config{
+		Store:     cfg.Store,
+		Namespace: "shop",
+		// Processes on one store listen on different ports, and yet share.
+		RouteDefaults: []reprise.RouteOption{reprise.AnyHost()},
+		Logger:        log.logger(),
+	}
+	config.Limits.StoreTimeout = storeTimeout
+	if cfg.change != nil {
+		cfg.change(&config)
+	}
+	return config
 }
 
 const (
@@ -50,17 +73,15 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	if err != nil {
 		return err
 	}
-	config := reprise.Config{
-		Store:     cfg.Store,
-		Namespace: "shop",
-		// Processes on one store listen on different ports, and yet share.
-		RouteDefaults: []reprise.RouteOption{reprise.AnyHost()},
-		Logger:        log.logger(),
+	if cfg.Store == nil {
+		memory, merr := memstore.New(memstore.Config{})
+		if merr != nil {
+			return fmt.Errorf("demo: %w", merr)
+		}
+		defer func() { err = errors.Join(err, memory.Close()) }()
+		cfg.Store = memory
 	}
-	config.Limits.StoreTimeout = storeTimeout
-	if cfg.change != nil {
-		cfg.change(&config)
-	}
+	config := cfg.cacheConfig(log)
 	cache, err := reprise.New(config)
 	if err != nil {
 		return fmt.Errorf("demo: %w", err)
@@ -77,9 +98,9 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	if shared {
 		// The tour begins cold, whatever the store holds, and disturbs no other process: it has pages of its own.
 		at = "/tour-" + id
-		private := cache.Namespace("tour-" + id)
+		private := tourCache(cache, at)
 		toured = newShop(private, self, at+":")
-		mux.Handle(at+"/", http.StripPrefix(at, toured.handler()))
+		mux.Handle(at+"/", tourHandler(toured, at))
 		forget = func(ctx context.Context) error { return clearTour(ctx, private) }
 	}
 
@@ -100,6 +121,15 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		shop:   toured, base: srv.url + at,
 		root: root, rootAt: srv.url,
 		out: out, log: log,
+	}
+	t.openBeside = func(ctx context.Context) (*beside, error) {
+		if cfg.Beside != nil {
+			return besideProcess(ctx, &cfg, at)
+		}
+		if cfg.apart != nil {
+			cfg.apart(&config)
+		}
+		return besideCache(config, toured.scope, at, t.base, mux)
 	}
 	err = errors.Join(t.walk(ctx, steps(shared)), forget(ctx))
 	out.line()
@@ -157,6 +187,7 @@ func invite(out *printer, url string) {
 		"curl -i " + url + "/news",
 		"curl -i " + url + "/catalogue.csv -r 0-21",
 		"curl -i " + url + "/books/2 -X PATCH -d '{\"price\": 8}'",
+		"curl -i " + url + "/sales/le-guin",
 		"curl -i " + url + "/authors/le-guin -X PUT",
 	} {
 		out.line("  ", l)

@@ -60,9 +60,11 @@ func TestTourFails(t *testing.T) {
 		want   []string
 	}{
 		{"disabled", func(c *reprise.Config) { c.Disabled = true }, every},
+		{"apart", nil, []string{"purge"}},
 		{"no ETag", routes(reprise.ETag(false)), []string{"304"}},
 		{"no invalidation", routes(reprise.InvalidateOnWrite(false)), []string{"write"}},
 		{"no stale answers", routes(reprise.SkipIf(func(r *http.Request) bool { return r.URL.Path == "/news" })), []string{"stale"}},
+		{"no pages of reports", routes(reprise.SkipIf(func(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/sales") })), []string{"report"}},
 		{"no ranges", routes(reprise.SkipIf(func(r *http.Request) bool { return r.Header.Get("Range") != "" })), []string{"range"}},
 		{"no streams", routes(reprise.SkipIf(func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/excerpt") })), []string{"stream"}},
 		{"one language", routes(reprise.Before(without("Accept-Language"))), []string{"vary"}},
@@ -74,7 +76,11 @@ func TestTourFails(t *testing.T) {
 			var err error
 			synctest.Test(t, func(t *testing.T) {
 				net := newPipes()
-				_, err = tourOnce(t, Config{change: tt.change, listener: net, dial: net.dial})
+				cfg := Config{change: tt.change, listener: net, dial: net.dial}
+				if tt.name == "apart" {
+					cfg.apart = func(c *reprise.Config) { c.Namespace = "elsewhere" }
+				}
+				_, err = tourOnce(t, cfg)
 			})
 			if err == nil {
 				t.Fatal("Run = nil; want an error")

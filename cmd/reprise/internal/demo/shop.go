@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -34,6 +35,7 @@ type shop struct {
 	cache *reprise.Cache
 	self  string // of this process, in Filled-By
 	scope string // begins each tag: tags reach over namespaces
+	sales func(ctx context.Context, author string) (sales, error)
 
 	mu    sync.Mutex
 	books map[string]*book
@@ -48,8 +50,14 @@ type book struct {
 	Price  float64 `json:"price"`
 }
 
+// sales is a report.
+type sales struct {
+	Author string `json:"author"`
+	Copies int    `json:"copies"`
+}
+
 func newShop(cache *reprise.Cache, self, scope string) *shop {
-	return &shop{
+	s := &shop{
 		cache: cache,
 		self:  self,
 		scope: scope,
@@ -61,6 +69,8 @@ func newShop(cache *reprise.Cache, self, scope string) *shop {
 		begun: make(map[string]int),
 		done:  make(map[string]int),
 	}
+	s.sales = reprise.Memoize(cache, "sales", s.countSales, reprise.TTL(time.Hour))
+	return s
 }
 
 // handler returns the API. Each line says how a page is cached.
@@ -75,6 +85,7 @@ func (s *shop) handler() http.Handler {
 	mux.Handle("GET /me/orders", c.WrapFunc(s.orders, reprise.TTL(time.Minute), reprise.PerUser(user)))
 	mux.Handle("GET /news", c.WrapFunc(s.paper, reprise.TTL(newsTTL), reprise.StaleWhileRevalidate(time.Minute)))
 	mux.Handle("GET /catalogue.csv", c.WrapFunc(s.catalogue, reprise.TTL(time.Minute)))
+	mux.Handle("GET /sales/{author}", c.WrapFunc(s.salesPage, reprise.TTL(time.Minute)))
 	mux.HandleFunc("PUT /authors/{id}", s.renameAuthor)
 	return mux
 }
@@ -82,21 +93,25 @@ func (s *shop) handler() http.Handler {
 // ran notes that the handler of a path runs; the caller defers what it returns. Paths are those of pages that exist.
 func (s *shop) ran(w http.ResponseWriter, path string) (ended func()) {
 	w.Header().Set(filledBy, s.self)
+	return s.begin(path)
+}
+
+func (s *shop) begin(what string) (ended func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.begun[path]++
+	s.begun[what]++
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.done[path]++
+		s.done[what]++
 	}
 }
 
-// runs returns how often the handler of a path has begun and ended.
-func (s *shop) runs(path string) (begun, done int) {
+// runs returns how often the handler of a path, or the function of a report, has begun and ended.
+func (s *shop) runs(what string) (begun, done int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.begun[path], s.done[path]
+	return s.begun[what], s.done[what]
 }
 
 // book shows a book, or changes its price.
@@ -147,6 +162,34 @@ func (s *shop) renameAuthor(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
+}
+
+// countSales makes the report of an author. Its tag is that of whatever is made of the report, too.
+func (s *shop) countSales(ctx context.Context, author string) (sales, error) {
+	defer s.begin("report of " + author)()
+	time.Sleep(reportTime)
+	reprise.AddTags(ctx, s.tag(author))
+	return sales{author, 1000 * len(author)}, nil
+}
+
+// salesPage shows a report, which it gets by a function call like any other.
+func (s *shop) salesPage(w http.ResponseWriter, r *http.Request) {
+	author := r.PathValue("author")
+	if author != "le-guin" && author != "lem" {
+		http.Error(w, "no such author; there are le-guin and lem", http.StatusNotFound)
+		return
+	}
+	defer s.ran(w, r.URL.Path)()
+	report, err := s.sales(r.Context(), author)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	if r.URL.Query().Get("as") == "text" {
+		fmt.Fprintf(w, "%s: %d copies\n", report.Author, report.Copies)
+		return
+	}
+	writeJSON(w, report)
 }
 
 // excerpt sends line after line, as it is read.

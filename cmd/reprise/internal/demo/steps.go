@@ -26,6 +26,8 @@ func steps(shared bool) []step {
 		{"per user", showPerUser},
 		{"stale", showStale},
 		{"range", showRange},
+		{"report", showReport},
+		{"purge", showPurge},
 	}
 	if shared {
 		all = append(all, step{"shared", showShared})
@@ -268,6 +270,49 @@ func showRange(ctx context.Context, t *tour) string {
 	t.status(t.get(ctx, path, fmt.Sprintf("Range: bytes=%d-", len(whole.body))), http.StatusRequestedRangeNotSatisfiable)
 	t.ran(path, 1)
 	return "The handler knows no ranges. What it made once is kept whole, and reprise cuts parts from it."
+}
+
+// showReport has two pages made of one result of a function.
+func showReport(ctx context.Context, t *tour) string {
+	const page, text, report = "/sales/le-guin", "/sales/le-guin?as=text", "report of le-guin"
+	for round := 1; round <= 2; round++ {
+		t.miss(t.get(ctx, page))
+		t.settle(ctx, page)
+		a := t.get(ctx, text)
+		t.miss(a)
+		t.check(a.total < reportTime, "the second page came after %v: as if it had made the report anew", a.total)
+		t.settle(ctx, text)
+		t.hit(t.get(ctx, page))
+		t.hit(t.get(ctx, text))
+		t.ran(report, round)
+		if round == 1 {
+			t.status(t.send(ctx, http.MethodPut, "/authors/le-guin", ""), http.StatusNoContent)
+		}
+	}
+	return "Memoize keeps the report: two pages show it, its function ran once. Its loader said AddTags, and so one " +
+		"InvalidateTags took the report and both pages."
+}
+
+// showPurge asks another bookshop on the store, and lets that one invalidate.
+func showPurge(ctx context.Context, t *tour) string {
+	const path = "/books/3"
+	b, err := t.openBeside(ctx)
+	if err != nil {
+		t.check(false, "%v", err)
+		return ""
+	}
+	t.out.note(b.who)
+	t.get(ctx, path)
+	t.settle(ctx, path)
+	there := b.send(ctx, t, http.MethodGet, path)
+	t.hit(there)
+	t.check(there.header.Get(filledBy) == t.shop.self, "the other one was not given what this one stored")
+	t.status(b.send(ctx, t, http.MethodPut, "/authors/lem"), http.StatusNoContent)
+	t.miss(t.get(ctx, path))
+	t.settle(ctx, path)
+	t.hit(b.send(ctx, t, http.MethodGet, path))
+	t.check(b.close() == nil, "the other bookshop did not end well")
+	return b.shows
 }
 
 // showShared asks for a page that every process on the store keeps under the same key.

@@ -18,8 +18,12 @@ type tour struct {
 	base   string // its URL
 	root   *shop  // what other processes on the store show, too
 	rootAt string // its URL
-	out    *printer
-	log    *logLines
+
+	// openBeside opens another bookshop with the tour's pages on the same store.
+	openBeside func(context.Context) (*beside, error)
+
+	out *printer
+	log *logLines
 
 	problems []string // of the step that runs
 }
@@ -93,6 +97,9 @@ func (t *tour) fetch(ctx context.Context, method, url, body string, fields []str
 	}
 	for _, f := range fields {
 		name, value, _ := strings.Cut(f, ": ")
+		if name == "Host" {
+			req.Host = value
+		}
 		req.Header.Set(name, value)
 	}
 	start := time.Now()
