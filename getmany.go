@@ -9,6 +9,8 @@ import (
 // call of the [LoadMany] function; without that, by the loader, at most 16 keys at a time. The error is nil or a
 // [*ManyError] that tells for each key what [Func.Get] would return: the other results are good.
 //
+// Of several processes that miss the same keys each calls LoadMany: unlike Get it does not wait for other processes.
+//
 // Panics of a loader are as for Get; of more than one that panics the call panics with the last.
 func (f *Func[K, V]) GetMany(ctx context.Context, keys []K) ([]V, error) {
 	if f.idle() {

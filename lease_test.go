@@ -273,6 +273,33 @@ func TestFleetOfFunctions(t *testing.T) {
 			}
 		})
 	})
+	t.Run("batches take no leases", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			start := time.Now()
+			var wg sync.WaitGroup
+			var calls atomic.Int64
+			s := newLeasing()
+			for i := range 4 {
+				f := newFunc(t, open(t, reprise.Config{Store: s}), "f", counting[int](new(atomic.Int64), 0),
+					reprise.LoadMany(func(_ context.Context, keys []int) (map[int]int64, error) {
+						calls.Add(1)
+						time.Sleep(100 * time.Millisecond)
+						return map[int]int64{keys[0]: 1, keys[1]: 1}, nil
+					}))
+				for range 10 {
+					wg.Go(func() {
+						if v, err := f.GetMany(t.Context(), []int{i, i + 1}); err != nil || v[0] != 1 || v[1] != 1 {
+							t.Errorf("GetMany = %v, %v", v, err)
+						}
+					})
+				}
+			}
+			wg.Wait()
+			if d := time.Since(start); calls.Load() != 4 || d != 100*time.Millisecond || len(s.leases) != 0 {
+				t.Errorf("%d calls in %v with %d leases; want one for each process, at once, and none", calls.Load(), d, len(s.leases))
+			}
+		})
+	})
 	t.Run("without leases each process calls once", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := newLeasing()
