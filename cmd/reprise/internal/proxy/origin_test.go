@@ -193,7 +193,7 @@ func TestNoReflection(t *testing.T) {
 	})
 	p := start(t, o.URL, nil)
 	for i, want := range []string{"fwd=uri-miss; stored", "hit"} {
-		res, _ := get(t, p.front+"/", "Host: shop.test", "Referer: http://shop.test/list", "Accept: text/html", "Accept-Encoding: gzip, deflate", "Accept-Language: en-GB,en;q=0.8", `If-None-Match: "abcdefghij"`)
+		res, _ := get(t, p.front+"/", "Host: shop.test", "Referer: http://shop.test/list", "Accept: text/html", "Accept-Encoding: gzip, deflate", "Accept-Language: en-GB,en;q=0.8", `If-None-Match: "abcdefghij"`, "X-Policy: max-age=60")
 		if s := status(t, res); !strings.HasPrefix(s, want) {
 			t.Errorf("GET %d: Cache-Status = %q; want %q", i, s, want)
 		}

@@ -53,7 +53,10 @@ func (rf *reflections) watch(res *http.Response, keyed []string) {
 		}
 		rf.tell(r.Context(), field, r.URL.Path)
 	}
-	for _, lines := range res.Header {
+	for field, lines := range res.Header {
+		if steers(field) {
+			continue
+		}
 		for _, line := range lines {
 			for _, n := range needles {
 				if strings.Contains(line, n.value) {
@@ -125,6 +128,11 @@ func needlesOf(r *http.Request, keyed []string) []needle {
 		}
 	}
 	return needles
+}
+
+// steers reports whether a field of responses is for caches: its words are the same everywhere, and no browser shows them.
+func steers(field string) bool {
+	return field == "Vary" || field == "Via" || field == "Cache-Control" || strings.HasSuffix(field, "-Cache-Control")
 }
 
 // negotiates reports whether the values of a field are taken from lists that applications have of their own, so that one
