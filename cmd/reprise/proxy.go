@@ -151,15 +151,18 @@ func (f *proxyFlags) run(ctx context.Context, flags *pflag.FlagSet, stdout, stde
 	if err := f.read(flags, stdout); err != nil {
 		return err
 	}
+	if f.check {
+		if err := checkStore(ctx, f.store); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintln(stdout, "the configuration has no mistakes")
+		return err
+	}
 	s, closer, err := openStore(ctx, f.store)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, closer.Close()) }()
-	if f.check {
-		_, err := fmt.Fprintln(stdout, "the configuration has no mistakes")
-		return err
-	}
 	f.Store = s
 	f.Logger = slog.New(slog.NewTextHandler(stderr, nil))
 	server, err := proxy.New(f.Config)

@@ -191,6 +191,9 @@ func TestProxyMistakes(t *testing.T) {
 			"origin: is missing", "tls-cert: needs tls-key", "tag-field: ", "idle-timeout: is not positive", "max-waiting: is negative",
 		}},
 		{"store", []string{"--origin", "http://a", "--check", "--store", "paper://x"}, 1, "", []string{"unknown kind of store"}},
+		{"directory", []string{"--origin", "http://a", "--check", "--store", "file:///none/of/this"}, 0, "the configuration has no mistakes\n", nil},
+		{"table", []string{"--origin", "http://a", "--check", "--store", "dynamodb://t?endpoint=http://127.0.0.1:1"}, 0, "the configuration has no mistakes\n", nil},
+		{"no table", []string{"--origin", "http://a", "--check", "--store", "dynamodb://?endpoint=http://127.0.0.1:1"}, 1, "", []string{"no table"}},
 		{"certificate", []string{"--origin", "http://a", "--listen", "127.0.0.1:0", "--admin", "", "--tls-cert", short, "--tls-key", short}, 1, "", []string{"PEM"}},
 		{"argument", []string{"http://a"}, 1, "", []string{"unknown command"}},
 	} {

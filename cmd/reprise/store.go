@@ -73,22 +73,47 @@ func openMemcached(u *url.URL) (store.Store, io.Closer, error) {
 }
 
 func openFile(u *url.URL) (store.Store, io.Closer, error) {
-	if u.Host != "" && u.Host != "localhost" || len(u.Path) < 2 {
-		return nil, nil, fmt.Errorf("--store %s: no absolute directory; use file:///var/cache/reprise", u.Redacted())
-	}
-	if err := onlyParams(u, "max_bytes"); err != nil {
+	cfg, err := fileConfig(u)
+	if err != nil {
 		return nil, nil, err
-	}
-	var cfg filestore.Config
-	if v := u.Query().Get("max_bytes"); v != "" {
-		n, err := strconv.ParseInt(v, 10, 64)
-		if err != nil || n <= 0 {
-			return nil, nil, fmt.Errorf("--store %s: max_bytes is not a positive number", u.Redacted())
-		}
-		cfg.MaxBytes = n
 	}
 	s, err := filestore.Open(u.Path, cfg)
 	return opened(s, err)
+}
+
+func fileConfig(u *url.URL) (cfg filestore.Config, err error) {
+	if u.Host != "" && u.Host != "localhost" || len(u.Path) < 2 {
+		return cfg, fmt.Errorf("--store %s: no absolute directory; use file:///var/cache/reprise", u.Redacted())
+	}
+	if err := onlyParams(u, "max_bytes"); err != nil {
+		return cfg, err
+	}
+	if v := u.Query().Get("max_bytes"); v != "" {
+		n, err := strconv.ParseInt(v, 10, 64)
+		if err != nil || n <= 0 {
+			return cfg, fmt.Errorf("--store %s: max_bytes is not a positive number", u.Redacted())
+		}
+		cfg.MaxBytes = n
+	}
+	return cfg, nil
+}
+
+// checkStore finds mistakes in the URL of a store without touching what it names: another process may be using it.
+func checkStore(ctx context.Context, raw string) error {
+	if u, err := url.Parse(raw); err == nil {
+		switch u.Scheme {
+		case "file":
+			_, err := fileConfig(u)
+			return err
+		case "dynamodb":
+			return dynamoFault(u)
+		}
+	}
+	_, closer, err := openStore(ctx, raw)
+	if err != nil {
+		return err
+	}
+	return closer.Close()
 }
 
 // opened is what a store's constructor returned, without a store that is a nil pointer.

@@ -24,10 +24,7 @@ const tableTimeout = 10 * time.Second
 // come from where the AWS SDK looks for them. A server on this machine takes any, and gets the table made: such servers
 // forget theirs.
 func openDynamo(ctx context.Context, u *url.URL) (store.Store, io.Closer, error) {
-	if u.Host == "" || u.Path != "" {
-		return nil, nil, fmt.Errorf("--store %s: no table; use dynamodb://table?endpoint=http://host:8000", u.Redacted())
-	}
-	if err := onlyParams(u, "endpoint", "region"); err != nil {
+	if err := dynamoFault(u); err != nil {
 		return nil, nil, err
 	}
 	endpoint, region := u.Query().Get("endpoint"), u.Query().Get("region")
@@ -63,6 +60,16 @@ func openDynamo(ctx context.Context, u *url.URL) (store.Store, io.Closer, error)
 		return nil, nil, fmt.Errorf("--store: %w", err)
 	}
 	return s, io.NopCloser(nil), nil // the client holds nothing but idle connections
+}
+
+func dynamoFault(u *url.URL) error {
+	if u.Host == "" || u.Path != "" {
+		return fmt.Errorf("--store %s: no table; use dynamodb://table?endpoint=http://host:8000", u.Redacted())
+	}
+	if err := onlyParams(u, "endpoint", "region"); err != nil {
+		return err
+	}
+	return nil
 }
 
 func onLoopback(endpoint string) bool {

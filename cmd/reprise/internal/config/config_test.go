@@ -50,7 +50,8 @@ routes:
   "GET /assets/":
     override_ttl: 24h
     max_body: 16MiB
-    vary: Accept-Language
+    vary: accept-language
+    cookies: [theme]
     allow_cookies: true
   /plain/:
     standard: false
@@ -70,8 +71,8 @@ routes:
 	if len(f.Routes) != 3 {
 		t.Fatalf("%d routes; want 3", len(f.Routes))
 	}
-	if r := f.Routes[1]; r.Pattern != "GET /assets/" || len(r.Options) != 3 || len(r.Vary) != 1 || !r.AllowCookies || r.Plain {
-		t.Errorf("route = %+v; want three options, Accept-Language and cookies", r)
+	if r := f.Routes[1]; r.Pattern != "GET /assets/" || len(r.Options) != 4 || strings.Join(r.Keyed, " ") != "Accept-Language Cookie" || !r.AllowCookies || r.Plain {
+		t.Errorf("route = %+v; want four options, Accept-Language and Cookie in the key", r)
 	}
 	if r := f.Routes[2]; !r.Plain || len(r.Options) != 3 {
 		t.Errorf("route = %+v; want three options without Standard", r)

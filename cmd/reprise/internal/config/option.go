@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -31,7 +32,12 @@ func options() []option {
 		{"cache_status", "CacheStatus", onOff(reprise.CacheStatus)},
 		{"client_cache_control", "ClientCacheControl", text(reprise.ClientCacheControl)},
 		{"client_ttl", "ClientTTL", flag(reprise.ClientTTL)},
-		{"cookies", "Cookies", list(reprise.Cookies)},
+		{"cookies", "Cookies", func(rc *proxy.RouteConfig, n *yaml.Node) error {
+			names, err := texts(n)
+			rc.Keyed = append(rc.Keyed, "Cookie") // all of it that is shown
+			rc.Options = append(rc.Options, reprise.Cookies(names...))
+			return err
+		}},
 		{"etag", "ETag", onOff(reprise.ETag)},
 		{"fill_timeout", "FillTimeout", duration(reprise.FillTimeout)},
 		{"ignore_query_params", "IgnoreQueryParams", list(reprise.IgnoreQueryParams)},
@@ -60,7 +66,9 @@ func options() []option {
 		{"ttl", "TTL", duration(reprise.TTL)},
 		{"vary", "Vary", func(rc *proxy.RouteConfig, n *yaml.Node) error {
 			names, err := texts(n)
-			rc.Vary = names
+			for _, name := range names {
+				rc.Keyed = append(rc.Keyed, http.CanonicalHeaderKey(name))
+			}
 			rc.Options = append(rc.Options, reprise.Vary(names...))
 			return err
 		}},

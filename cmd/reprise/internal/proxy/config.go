@@ -58,7 +58,7 @@ type Config struct {
 type RouteConfig struct {
 	Pattern      string
 	Options      []reprise.RouteOption
-	Vary         []string // the fields that Options put into the key
+	Keyed        []string // the fields of requests that Options put into the key
 	Plain        bool     // without Standard: lifetimes may come from the route
 	AllowCookies bool     // as in Config, for this route
 }

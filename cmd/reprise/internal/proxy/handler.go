@@ -39,7 +39,7 @@ func (s *Server) newRoutes() error {
 			errs = append(errs, err)
 			continue
 		}
-		s.routes[rc.Pattern] = route{handler: rt.Wrap(s.reverseProxy(rc.Vary))}
+		s.routes[rc.Pattern] = route{handler: rt.Wrap(s.reverseProxy(rc.Keyed))}
 	}
 	return errors.Join(errs...)
 }

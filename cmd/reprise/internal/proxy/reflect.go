@@ -43,7 +43,7 @@ func (rf *reflections) watch(res *http.Response, keyed []string) {
 	if resp.CC.NoStore || resp.CC.Private || resp.VaryStar || res.StatusCode < 200 {
 		return
 	}
-	needles := needlesOf(r, append(resp.Vary, keyed...))
+	needles := needlesOf(r, slices.Concat(resp.Vary, keyed))
 	if len(needles) == 0 {
 		return
 	}
