@@ -70,8 +70,8 @@ func (s *scanner) feed(p []byte) int {
 			if len(s.line) > 0 || s.long {
 				s.keep(line)
 				line, long = s.line, s.long
-			} else if end > 0 {
-				s.last, long = line[end-1], end > keptLine
+			} else if n := len(line); n > 0 {
+				s.last, long = line[n-1], n > keptLine
 			}
 			cr := s.last == '\r' && len(line) > 0
 			line = bytes.TrimSuffix(line, []byte("\r"))
