@@ -97,6 +97,8 @@ func (b *backend) findLocal(q *query) found {
 		v2, _ := b.local.Load(q.variant)
 		if e, ok := v2.(*entry); ok {
 			f.take(e, b.seq)
+		} else {
+			b.findLanguage(q.r.Context(), q, &f, nil)
 		}
 	}
 	return f
@@ -132,6 +134,7 @@ func (b *backend) findRemote(ctx context.Context, q *query) found {
 		f.names = index.names
 		if f.why == ReasonNotStored {
 			f.why = ReasonVariant
+			b.findLanguage(ctx, q, &f, ns)
 		}
 	} else if known != nil && f.entry == nil {
 		f.names = known.names

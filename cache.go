@@ -91,17 +91,20 @@ type Cache struct {
 
 // engine is what all handles of a cache share.
 type engine struct {
-	config  Config
-	log     *slog.Logger
-	store   backend
-	fills   *flight.Group[fill]
-	passes  memory[struct{}]   // keys whose last answer could not be shared
-	varies  memory[*learned]   // what a URL's answers vary on
-	wholes  memory[struct{}]   // keys whose handler gives the whole when it is shown a range
-	retries memory[retryState] // background refreshes that failed
-	text    texts              // Age and Cache-Status without allocation
-	counts  counters
-	indexes sync.Mutex // held while the index of a URL's variants is rewritten
+	config Config
+	log    *slog.Logger
+	store  backend
+	fills  *flight.Group[fill]
+	passes memory[struct{}] // keys whose last answer could not be shared
+	varies memory[*learned] // what a URL's answers vary on
+	wholes memory[struct{}] // keys whose handler gives the whole when it is shown a range
+
+	searches  memory[searchRule] // what No-Vary-Search says of a path
+	searching atomic.Bool        // it said something once
+	retries   memory[retryState] // background refreshes that failed
+	text      texts              // Age and Cache-Status without allocation
+	counts    counters
+	indexes   sync.Mutex // held while the index of a URL's variants is rewritten
 
 	statusHeader string // canonical; "" is off
 	disabled     atomic.Bool
@@ -174,7 +177,7 @@ func New(cfg Config) (*Cache, error) {
 	}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.store.open(e, cfg.Store)
-	e.passes.max, e.varies.max, e.wholes.max, e.retries.max = 10_000, 10_000, 10_000, 10_000
+	e.passes.max, e.varies.max, e.wholes.max, e.searches.max, e.retries.max = 10_000, 10_000, 10_000, 10_000, 10_000
 	return c, nil
 }
 

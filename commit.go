@@ -13,6 +13,7 @@ import (
 func (f *fill) classify(rec *recorder) {
 	j := f.judge(rec.status, rec.head, rec.length, f.scope.sofar())
 	f.decide(j)
+	f.learnSearch(rec.status, rec.head)
 	if !j.shareable {
 		f.goAlone()
 		return
@@ -158,7 +159,7 @@ func (f *fill) commit(rec *recorder, body []byte) {
 // lastWord asks what can only be told when the handler has returned, and names the answer.
 func (f *fill) lastWord(rec *recorder, s said) {
 	var bad Reason
-	f.tags, bad = f.tagsOf(s)
+	f.tags, bad = f.tagsOf(s, rec.head)
 	switch {
 	case f.verdict() != "":
 	case !rec.exact():
@@ -180,8 +181,8 @@ func (f *fill) lastWord(rec *recorder, s said) {
 	}
 }
 
-// tagsOf returns the tags of the route, of the request and from inside: all of them, or why the answer is not stored.
-func (f *fill) tagsOf(s said) ([]string, Reason) {
+// tagsOf returns the tags of the route, of the request, from inside and of the groups of the answer: all of them, or why that is not stored.
+func (f *fill) tagsOf(s said, h http.Header) ([]string, Reason) {
 	tags := f.rt.tags
 	if f.rt.tagsFunc != nil {
 		more, ok := f.askTags()
@@ -192,6 +193,9 @@ func (f *fill) tagsOf(s said) ([]string, Reason) {
 	}
 	if len(s.tags) > 0 {
 		tags = append(slices.Clip(tags), s.tags...)
+	}
+	if groups := f.rt.groupTags(f.req, h["Cache-Groups"]); groups != nil {
+		tags = append(slices.Clip(tags), groups...)
 	}
 	if len(tags) == 0 {
 		return nil, ""
@@ -253,7 +257,9 @@ func (f *fill) keep(ctx context.Context, e *entry, ttl time.Duration) {
 	b := &f.engine.store
 	why, err := b.keepUnder(ctx, f.lease, e, ttl)
 	if why == "" && f.variant != "" {
-		err = f.engine.keepIndex(ctx, f, e, ttl)
+		if err = f.engine.keepIndex(ctx, f, e, ttl); err == nil {
+			err = f.keepLanguage(ctx, e, ttl)
+		}
 	}
 	if why != "" {
 		f.refuse(why)

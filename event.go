@@ -100,8 +100,9 @@ const (
 	ReasonLoadError         Reason = "load-error" // the loader of a function returned an error
 	ReasonCodec             Reason = "codec"      // the codec did not encode the value
 	ReasonNoCache           Reason = "no-cache"
-	ReasonConditional       Reason = "conditional" // the handler was shown a precondition or a range
-	ReasonAbandoned         Reason = "abandoned"   // the client's own deadline came first
+	ReasonConditional       Reason = "conditional"    // the handler was shown a precondition or a range
+	ReasonAbandoned         Reason = "abandoned"      // the client's own deadline came first
+	ReasonSearch            Reason = "no-vary-search" // not the rule that its key was made by
 )
 
 // Event tells what became of one request or call. It is a value: keep it as long as you like.

@@ -265,6 +265,15 @@ func reasonCases() []reasonCase {
 			opts: []reprise.RouteOption{reprise.StaleWhileRevalidate(time.Hour)},
 		},
 		{want: reprise.ReasonNoCache, outcome: reprise.Pass, handler: header("Cache-Control: no-cache, max-age=60")},
+		{
+			want: reprise.ReasonSearch, outcome: reprise.Pass, requests: []string{"GET /a?x=1", "GET /a?x=2"},
+			opts:    []reprise.RouteOption{reprise.Standard()},
+			handler: once(header("Cache-Control: max-age=60", "No-Vary-Search: params"), header("Cache-Control: max-age=60")),
+		},
+		{
+			name: "a range", want: reprise.ReasonConditional, outcome: reprise.Pass, requests: []string{"GET /a | Range: bytes=0-1"},
+			opts: []reprise.RouteOption{reprise.Standard()},
+		},
 		{want: reprise.ReasonConditional, outcome: reprise.Pass, requests: []string{`GET /a | If-Match: "x"`}},
 		{want: reprise.ReasonAbandoned, outcome: reprise.Failed, handler: slow(time.Second), requests: []string{"* 2 GET /a"}, change: func(r *http.Request) {
 			ctx, cancel := context.WithTimeout(r.Context(), time.Millisecond)

@@ -25,6 +25,8 @@ type fill struct {
 	req        *http.Request // the one that asked: what selects the variant
 	base       string        // key of the entry, without a variant
 	url, path  string
+	search     string   // the rule of No-Vary-Search that base was made by
+	place      string   // where such a rule is remembered; "" where none counts
 	names      []string // selecting fields that were known when it began
 	identified Reason
 	head       bool   // a HEAD request: nothing is stored
@@ -137,6 +139,9 @@ func (q *query) prepare(next http.Handler, found *found) *fill {
 		number: found.number, incarnation: found.incarnation,
 	}
 	f.url, f.path = q.names()
+	if f.rt.standard && q.builder.path != "" {
+		f.search, f.place = q.builder.search, string(q.builder.searchPlace(nil))
+	}
 	if f.engine.store.blind(found) {
 		f.veto = ReasonStoreFailed
 	}

@@ -189,6 +189,7 @@ func (f *fill) invalidateWritten(rec *recorder) {
 	path, _ := requestPath(r)
 	hard := &Cache{engine: c.engine, namespace: c.namespace}
 	ns := hard.urlNames(scheme, host, path)
+	ns = append(ns, hard.groupNames(f.rt, r, rec.head)...)
 	for _, target := range rfc9111.Targets(r.URL, r.Host, rec.head) {
 		if u, err := url.Parse(target); err == nil {
 			ns = append(ns, hard.urlNames(scheme, u.Host, u.EscapedPath())...)

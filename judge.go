@@ -72,6 +72,8 @@ func (f *fill) weigh(j *judgement, h http.Header, length int64, s said) {
 		j.shareable, j.reason = false, ReasonFromInside
 	case eventStream(h):
 		j.shareable, j.reason = false, ReasonEventStream
+	case !f.searchFits(h):
+		j.shareable, j.reason = false, ReasonSearch // those who follow share a rule, and not this answer
 	case f.part && resp.Status != http.StatusPartialContent:
 		j.reason = ReasonConditional
 	case length > rt.maxBody:

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/reprise-go/reprise/internal/header"
 	"github.com/reprise-go/reprise/store"
@@ -57,8 +58,10 @@ type KeyBuilder struct {
 	authorization, cookie bool // the key covers these fields
 
 	host, path string // of a default key
-	url, end   int    // where host|path stands in buf, for what invalidation names
-	length     int    // of buf before it was shortened
+	search     string // the rule of No-Vary-Search that it was made by
+	now        time.Time
+	url, end   int // where host|path stands in buf, for what invalidation names
+	length     int // of buf before it was shortened
 }
 
 // Text adds a text. "a" and "b" are not "ab".
@@ -199,6 +202,9 @@ func (b *KeyBuilder) defaultParts(r *http.Request) {
 		b.buf = appendEscaped(b.buf, changed)
 	}
 
+	if b.searchParts(r) {
+		return
+	}
 	if r.URL.RawQuery != "" || len(rt.query.defaults) > 0 {
 		b.part("")
 		n := len(b.buf)
@@ -468,13 +474,19 @@ func (q *querySettings) append(b []byte, raw string) []byte {
 	if !ok {
 		return appendEscaped(append(b, partRaw...), raw)
 	}
+	pairs = q.filled(pairs)
+	sortPairs(pairs)
+	return appendPairs(b, pairs)
+}
+
+// filled returns pairs with the defaults of what is not among them.
+func (q *querySettings) filled(pairs []queryPair) []queryPair {
 	for _, d := range q.defaults {
 		if !slices.ContainsFunc(pairs, func(p queryPair) bool { return p.name == d.name }) {
 			pairs = append(pairs, queryPair(d))
 		}
 	}
-	sortPairs(pairs)
-	return appendPairs(b, pairs)
+	return pairs
 }
 
 // forward returns what a handler may see of a query: what is in the key, in the spelling of the key, so that no spelling

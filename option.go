@@ -616,7 +616,9 @@ func AllowSetCookie() RouteOption {
 //   - A 502 or 504 counts as an origin that was not reached, in whose place anything stale is served that nothing
 //     forbids (§4.2.4).
 //   - The handler is shown ranges, and its 206 is kept as a part (§3.3, §3.4).
-//   - QUERY is among [Methods].
+//   - QUERY is among [Methods], and a POST may answer GET (RFC 9110 §9.3.3).
+//   - Cache-Groups (RFC 9875) and No-Vary-Search are obeyed.
+//   - A variant in the one language that a client prefers to all others answers it.
 //
 // Set-Cookie still keeps a response out of the store; see [AllowSetCookie].
 func Standard() RouteOption { return routeOption(func(s *routeSettings) { s.standard = true }) }

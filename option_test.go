@@ -94,6 +94,8 @@ func TestOptionMistakes(t *testing.T) {
 		{reprise.Methods("GET", "get"), "Methods", "get", `Methods("get"): is not in capitals`},
 		{reprise.Methods("GET POST"), "Methods", "GET POST", "is not a method"},
 		{reprise.Methods("OPTIONS"), "Methods", "OPTIONS", "cannot be cached"},
+		{reprise.TargetedFields("Cache-Control"), "TargetedFields", "Cache-Control", "is not a targeted field"},
+		{reprise.TargetedFields("CDN-Cache-Control", "Surrogate Control"), "TargetedFields", "Surrogate Control", "is not a targeted field"},
 		{reprise.MaxBody(0), "MaxBody", int64(0), "is not between 1 byte and 2 GiB"},
 		{reprise.MaxBody(1 << 31), "MaxBody", int64(1 << 31), "is not between 1 byte and 2 GiB"},
 		{reprise.SkipIf(nil), "SkipIf", nil, "is nil"},

@@ -135,6 +135,7 @@ func (f *fill) freshen(rec *recorder) *entry {
 	j := judgement{resp: rfc9111.Parse(rec.status, h, f.rt.targeted)}
 	f.weigh(&j, h, rec.n, said)
 	f.decide(j)
+	f.learnSearch(rec.status, h)
 	if j.shareable {
 		f.conclude(rec, f.old.Body, said)
 	} else {
