@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
 	"time"
 
 	"github.com/reprise-go/reprise/internal/wire"
@@ -28,6 +29,8 @@ type backend struct {
 
 	wakeups wakeups
 	guards  guards
+
+	raising sync.RWMutex // held to read marks and raise them as one
 }
 
 const writeFactor = 4 // nobody waits for a write, so it may take longer than a look-up
@@ -303,11 +306,20 @@ func (b *backend) raisedSince(q *query, found *found, number uint64) bool {
 	return !eachName(string(q.key), url, path, func(kind byte, name string) bool { return b.seq.Mark(kind, name) <= number })
 }
 
-// raise marks names as invalidated, and returns the number of that.
-func (b *backend) raise(ctx context.Context, ns []string) (n uint64, err error) {
+// raise marks names as invalidated.
+func (b *backend) raise(ctx context.Context, ns []string) error {
+	b.raising.RLock()
+	defer b.raising.RUnlock()
 	if b.numbers == nil {
-		return b.seq.Raise(ns...), nil
+		b.seq.Raise(ns...)
+		return nil
 	}
+	_, err := b.raiseRemote(ctx, ns)
+	return err
+}
+
+// raiseRemote is raise in a store outside the process. It returns the number.
+func (b *backend) raiseRemote(ctx context.Context, ns []string) (n uint64, err error) {
 	err = b.do(ctx, "raise", func(ctx context.Context) (err error) {
 		n, err = b.numbers.Raise(ctx, ns...)
 		return err

@@ -30,7 +30,7 @@ func (rec *recorder) finish() {
 	case direct:
 		maps.Copy(rec.w.Header(), rec.tail())
 		if rec.f.writes { // once more, for what the handler did after its answer had left
-			rec.f.invalidateWritten(rec)
+			rec.f.invalidateWritten(rec, nil)
 		}
 	}
 }
@@ -44,7 +44,7 @@ func (rec *recorder) release(next []byte) {
 		rec.head["Content-Type"] = nil // flushed before the body, it goes without: net/http shall not guess later
 	}
 	if f.writes {
-		f.invalidateWritten(rec)
+		f.invalidateWritten(rec, nil)
 	}
 	if !f.claim() {
 		rec.drop()
@@ -96,19 +96,22 @@ func (rec *recorder) finishWhole() {
 	f := rec.f
 	defer rec.putHeld()
 	rec.sniff(nil)
+	body := rec.heldBytes()
+	var posted *fill
 	if f.writes {
-		f.invalidateWritten(rec)
+		if posted = f.posted(rec, body); !f.invalidateWritten(rec, posted) {
+			posted = nil
+		}
 	}
 	if f.land() { // too late
 		rec.mode = dropped
 		return
 	}
 	stale := f.spare(rec.status)
-	body := rec.heldBytes()
 	f.complete(rec, body)
 	switch {
-	case f.writes:
-		f.keepPosted(rec, body)
+	case posted != nil:
+		posted.complete(&posted.recorder, body)
 	case f.head && f.stripped:
 		f.updateByHead(rec)
 	}

@@ -44,7 +44,6 @@ type fill struct {
 	completes  bool   // the handler is asked for the rest of old; see partial.go
 
 	number, incarnation uint64 // the store's at the look-up
-	raised              uint64 // of a write: the number of the invalidation that it caused; 0 before
 
 	lease *lease // of all processes on the store; nil if there is none
 

@@ -41,8 +41,7 @@ func (c *Cache) invalidate(ctx context.Context, op string, ns []string) error {
 	if len(ns) == 0 {
 		return nil
 	}
-	_, err := c.store.raise(ctx, ns)
-	return err
+	return c.store.raise(ctx, ns)
 }
 
 // InvalidateURLs makes every answer unusable that was given at the path of one of the URLs, whatever its query, its
@@ -109,7 +108,7 @@ func (c *Cache) Delete(ctx context.Context, keys ...string) (int, error) {
 		return 0, nil
 	}
 	// Marked first: what a fill brings back between the two steps is unusable.
-	if _, err := c.store.raise(ctx, ns); err != nil {
+	if err := c.store.raise(ctx, ns); err != nil {
 		return 0, err
 	}
 	if c.soft {
@@ -175,14 +174,15 @@ func (q *query) write(w http.ResponseWriter, next http.Handler) {
 	q.observeStatus(Bypass, ReasonMethod, f.recorder.status)
 }
 
-// invalidateWritten is called before the head of an answer to an unsafe request goes out.
-func (f *fill) invalidateWritten(rec *recorder) {
+// invalidateWritten is called before the head of an answer to an unsafe request goes out. posted is the fill for that answer, nil if it
+// is not to be kept; alone says that it may be.
+func (f *fill) invalidateWritten(rec *recorder, posted *fill) (alone bool) {
 	if !rfc9111.Invalidates(f.q.r.Method, rec.status) {
-		return
+		return false
 	}
 	c := f.rt.cache
 	if !c.store.sequenced() {
-		return // docs/stores/custom.md: such a store cannot forget what it does not know by key
+		return false // docs/stores/custom.md: such a store cannot forget what it does not know by key
 	}
 	r := f.q.r
 	scheme, host := f.rt.schemeOf(r), r.Host
@@ -197,8 +197,14 @@ func (f *fill) invalidateWritten(rec *recorder) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), c.config.Limits.StoreTimeout)
 	defer cancel()
-	n, err := c.store.raise(ctx, ns)
-	if f.raised = n; err != nil {
+	var err error
+	if posted != nil {
+		alone, err = posted.raiseAfter(ctx, ns)
+	} else {
+		err = c.store.raise(ctx, ns)
+	}
+	if err != nil {
 		f.q.failure = err // the client gets its answer; the event and the log say what failed
 	}
+	return alone
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/reprise-go/reprise/internal/rfc9111"
 	"github.com/reprise-go/reprise/internal/wire"
+	"github.com/reprise-go/reprise/store"
 )
 
 // What answers to HEAD and POST say of what is stored for GET.
@@ -78,20 +79,19 @@ func (f *fill) fence() {
 	}
 }
 
-// keepPosted keeps the answer to a POST that says it is what a GET of its own URL would get, and for how long (RFC 9110 §9.3.3).
-// It carries the number of the invalidation that it caused itself; if anything else was invalidated while the handler ran, nobody can tell
-// which of the two came first, and it is not kept.
-func (f *fill) keepPosted(rec *recorder, body []byte) {
+// posted returns a fill for the answer to a POST that says it is what a GET of its own URL would get, and for how long (RFC 9110
+// §9.3.3); nil for any other.
+func (f *fill) posted(rec *recorder, body []byte) *fill {
 	r := f.q.r
 	where := rec.head["Content-Location"]
-	if !f.rt.standard || r.Method != http.MethodPost || f.raised == 0 || f.raised != f.number+1 ||
-		rec.status != http.StatusOK || len(where) != 1 || !rfc9111.SameURL(r.URL, r.Host, where[0]) {
-		return
+	if !f.rt.standard || r.Method != http.MethodPost || rec.status != http.StatusOK || len(where) != 1 ||
+		f.engine.store.blind(&found{incarnation: f.incarnation}) || !rfc9111.SameURL(r.URL, r.Host, where[0]) {
+		return nil
 	}
 	own := rec.own()
 	resp := rfc9111.Parse(rec.status, own, f.rt.targeted)
 	if resp.Storable(rfc9111.Request{Method: http.MethodPost}, rfc9111.Rules{Standard: true, SetCookie: true}) != "" {
-		return
+		return nil
 	}
 	get := r.Clone(f.ctx)
 	get.Method, get.Body, get.ContentLength, get.TransferEncoding = http.MethodGet, http.NoBody, 0, nil
@@ -99,15 +99,54 @@ func (f *fill) keepPosted(rec *recorder, body []byte) {
 	defer q.release()
 	q.now = f.q.now
 	if why := q.plan(f.rt, get); why != "" {
-		return
+		return nil
 	}
-	g := q.prepare(f.next, &found{number: f.raised, incarnation: f.incarnation})
+	g := q.prepare(f.next, &found{number: f.number, incarnation: f.incarnation})
 	g.standIn(f, own)
 	g.recorder.n = int64(len(body))
 	j := g.judge(rec.status, own, g.recorder.n, g.scope.sofar())
 	if j.reason != "" {
-		return
+		return nil
 	}
 	g.decide(j)
-	g.complete(&g.recorder, body)
+	var bad Reason
+	if g.tags, bad = g.tagsOf(g.scope.sofar(), own); bad != "" {
+		return nil
+	}
+	return g
+}
+
+// raiseAfter raises ns, and reports whether nothing that names the answer of f was raised since the number that f has: then f
+// gets the number of this invalidation, which it is not subject to.
+func (f *fill) raiseAfter(ctx context.Context, ns []string) (alone bool, err error) {
+	var mine names
+	eachName(f.base, f.url, f.path, mine.add)
+	for _, tag := range f.tags {
+		mine.add(nameTag, tag)
+	}
+	b := &f.engine.store
+	// Between reading and raising nobody else raises: the marks that this sets would hide theirs. In other processes somebody may; then the
+	// numbers are not consecutive.
+	b.raising.Lock()
+	defer b.raising.Unlock()
+	if b.numbers == nil {
+		alone = eachName(f.base, f.url, f.path, func(kind byte, name string) bool { return b.seq.Mark(kind, name) <= f.number })
+		for _, tag := range f.tags {
+			alone = alone && b.seq.Mark(nameTag, tag) <= f.number
+		}
+		f.number = b.seq.Raise(ns...)
+		return alone, nil
+	}
+	var m store.Marks
+	if err := b.do(ctx, "marks", func(ctx context.Context) (err error) {
+		m, err = b.numbers.Marks(ctx, mine...)
+		return err
+	}); err == nil {
+		usable, _ := mine.verdict(m, f.number)
+		alone = usable && m.Incarnation == f.incarnation
+	}
+	n, err := b.raiseRemote(ctx, ns)
+	alone = alone && err == nil && n == m.Newest+1
+	f.number = n
+	return alone, err
 }

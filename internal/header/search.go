@@ -1,7 +1,6 @@
 package header
 
 import (
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -91,11 +90,38 @@ func texts(m httpsfv.Member) ([]string, bool) {
 		if !ok {
 			return nil, false
 		}
-		name, err := url.QueryUnescape(s) // as in the URL: a string of this syntax is ASCII
-		if err != nil {
+		name, ok := unescape(s) // as in the URL: a string of this syntax is ASCII
+		if !ok {
 			return nil, false
 		}
 		names = append(names, name)
 	}
 	return names, true
+}
+
+// unescape decodes a name as it stands in a query.
+func unescape(s string) (string, bool) {
+	if !strings.ContainsAny(s, "%+") {
+		return s, true
+	}
+	b := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		switch s[i] {
+		case '+':
+			b = append(b, ' ')
+		case '%':
+			if i+2 >= len(s) {
+				return "", false
+			}
+			c, err := strconv.ParseUint(s[i+1:i+3], 16, 8)
+			if err != nil {
+				return "", false
+			}
+			b = append(b, byte(c))
+			i += 2
+		default:
+			b = append(b, s[i])
+		}
+	}
+	return string(b), true
 }
