@@ -112,7 +112,8 @@ const upgrade = "GET /ws HTTP/1.1\r\nHost: shop.test\r\nConnection: Upgrade\r\nU
 
 func TestWebSocket(t *testing.T) {
 	o := originServer(t, upgrading)
-	p := start(t, o.URL, nil)
+	log := new(lockedBuffer)
+	p := start(t, o.URL, func(cfg *proxy.Config) { cfg.AccessLog = log.logger() })
 	c := dial(t, p.addr)
 	_, _ = io.WriteString(c, upgrade)
 	br := bufio.NewReader(c)
@@ -128,6 +129,8 @@ func TestWebSocket(t *testing.T) {
 			t.Fatalf("answer to %q = %q, %v; want its echo", line, got, err)
 		}
 	}
+	_ = c.Close()
+	until(t, "a line in the log", func() bool { return strings.Contains(log.String(), "status=101") })
 }
 
 func TestTrailers(t *testing.T) {
