@@ -51,13 +51,19 @@ func TestHijack(t *testing.T) {
 				_, _ = fmt.Fprintf(rw, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhijacked %d", n)
 				_ = rw.Flush()
 			})
-			s := listen(t, h, 1)
+			var served sync.WaitGroup
+			served.Add(2)
+			s := listen(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				defer served.Done()
+				h.ServeHTTP(w, r)
+			}), 1)
 			for i := range 2 {
 				want := answer{status: 200, body: fmt.Sprint("hijacked ", i+1), close: true}
 				if got := ask(t, s.Client(), http.MethodGet, s.URL); got != want {
 					t.Errorf("answer %d:\n%v; want\n%v", i+1, got, want)
 				}
 			}
+			served.Wait()
 			if s := c.Stats(); s.Entries != 0 || s.Fills != 0 {
 				t.Errorf("Stats() = %d entries, %d fills; want none", s.Entries, s.Fills)
 			}
