@@ -73,6 +73,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if r.ContentLength != 0 {
+		// An origin may answer before it has read all; net/http would take the rest from under it. HTTP/2 needs no leave.
+		_ = http.NewResponseController(w).EnableFullDuplex()
 		b := &clientBody{ReadCloser: r.Body}
 		r = r.WithContext(context.WithValue(r.Context(), bodyKey{}, b))
 		r.Body = b

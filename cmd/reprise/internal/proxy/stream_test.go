@@ -211,6 +211,42 @@ func TestLargeBodies(t *testing.T) {
 	}
 }
 
+// An origin that answers while it reads gets what the client sends to the last byte.
+func TestAnswerBeforeTheEndOfTheRequest(t *testing.T) {
+	const size = 300 << 10 // at first more than net/http would take away, and then less
+	o := originServer(t, func(w http.ResponseWriter, r *http.Request) {
+		rc := http.NewResponseController(w)
+		_ = rc.EnableFullDuplex()
+		_, _ = io.CopyN(w, r.Body, size/2)
+		_ = rc.Flush()
+		n, err := io.Copy(w, r.Body)
+		if n != size/2 || err != nil {
+			t.Errorf("the origin got %d of the last %d bytes: %v", n, size/2, err)
+		}
+	})
+	p := start(t, o.URL, nil)
+	body, send := io.Pipe()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.front+"/", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.ContentLength = size
+	half := bytes.Repeat([]byte("x"), size/2)
+	go func() { _, _ = send.Write(half) }()
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	go func() {
+		_, _ = send.Write(half)
+		_ = send.Close()
+	}()
+	if got, err := io.ReadAll(res.Body); len(got) != size || err != nil {
+		t.Errorf("%d bytes came back, %v; want %d", len(got), err, size)
+	}
+}
+
 // certificate writes a certificate for 127.0.0.1, and returns its files and a client that trusts it.
 func certificate(t *testing.T) (cert, key string, pool *x509.CertPool) {
 	t.Helper()
