@@ -99,7 +99,11 @@ func TestConditional(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			out := parseFields(t, tt.req)
-			ok := validators(parseFields(t, tt.stored)).Conditional(out)
+			v := validators(parseFields(t, tt.stored))
+			ok := v.Conditional(out)
+			if v.Usable() != ok {
+				t.Errorf("Usable() of %q = %v; Conditional = %v", tt.stored, v.Usable(), ok)
+			}
 			if got := flat(out); got != tt.want || ok != strings.Contains(tt.want, "If-") {
 				t.Errorf("Conditional(%q) for %q = %v, %q; want %q", tt.req, tt.stored, ok, got, tt.want)
 			}
