@@ -52,7 +52,7 @@ func (b *bench) overHTTP() error { return b.measureSites(sites()) }
 func (b *bench) measureSites(all []site) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	return hosted(func(h *host) error {
+	err := hosted(func(h *host) error {
 		l, err := b.newLab(h)
 		if err != nil {
 			return err
@@ -67,6 +67,10 @@ func (b *bench) measureSites(all []site) error {
 		}
 		return nil
 	})
+	if ctx.Err() != nil {
+		return errors.New("interrupted") // and not what broke because of that
+	}
+	return err
 }
 
 // newLab makes a lab with an origin in it.
