@@ -183,7 +183,7 @@ func runSuite(t *testing.T, dir string, args []string) map[string]json.RawMessag
 	var out, errs bytes.Buffer
 	ended := make(chan int, 1)
 	go func() {
-		ended <- run(ctx, append([]string{"proxy", "--origin", "http://127.0.0.1:" + serverPort, "--listen", front, "--admin", "", "--access-log", "off"}, args...), &out, &errs)
+		ended <- run(ctx, append([]string{"proxy", "--origin", "http://127.0.0.1:" + serverPort, "--listen", front, "--admin", "", "--access-log", "off", "--store-timeout", "5s"}, args...), &out, &errs)
 	}()
 	defer func() { cancel(); <-ended }()
 	if !reachable(ctx, "http://"+front+"/") {

@@ -63,6 +63,7 @@ func (f *proxyFlags) declare(flags *pflag.FlagSet) {
 	flags.StringVar(&f.Admin, "admin", f.Admin, `address of health checks and purging; "" is none`)
 	flags.StringVar(&f.tokenFile, "admin-token-file", "", "file with the bearer token that purging and listing need; without one the admin address must be on loopback")
 	flags.StringVar(&f.store, "store", "memory://", "where answers are kept: "+storeForms)
+	flags.DurationVar(&f.StoreTimeout, "store-timeout", f.StoreTimeout, "how long the store may take before the origin is asked instead")
 	flags.StringVar(&f.TLSCert, "tls-cert", "", "file with the certificate and its chain, in PEM")
 	flags.StringVar(&f.TLSKey, "tls-key", "", "file with the key of the certificate, in PEM")
 	flags.BoolVar(&f.H2C, "h2c", false, "take HTTP/2 without TLS too")

@@ -40,6 +40,7 @@ type Config struct {
 	Reflection     Reflection // what becomes of a response that repeats what the client sent
 	TagField       string     // a field of responses that names their tags; "" is none
 
+	StoreTimeout      time.Duration // for what is asked of the store before one answer; then the origin is asked
 	MaxOriginRequests int           // at once; more wait
 	MaxWaiting        int           // requests that wait for the origin; more get 503
 	OriginTimeout     time.Duration // to the head of the origin's response
@@ -80,6 +81,7 @@ func Defaults() Config {
 		Listen:            ":8080",
 		Admin:             "127.0.0.1:9090",
 		Reflection:        ReflectionRefuse,
+		StoreTimeout:      250 * time.Millisecond,
 		MaxOriginRequests: 512,
 		MaxWaiting:        1024,
 		OriginTimeout:     30 * time.Second,
@@ -137,6 +139,7 @@ func (cfg *Config) Check() error {
 		setting string
 		value   int64
 	}{
+		{"store-timeout", int64(cfg.StoreTimeout)},
 		{"max-origin-requests", int64(cfg.MaxOriginRequests)},
 		{"origin-timeout", int64(cfg.OriginTimeout)},
 		{"header-timeout", int64(cfg.HeaderTimeout)},

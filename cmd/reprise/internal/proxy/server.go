@@ -35,7 +35,12 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	cache, err := reprise.New(reprise.Config{Store: cfg.Store, Logger: cfg.Logger, StatusHeader: reprise.StatusHeader{Off: true}})
+	cache, err := reprise.New(reprise.Config{
+		Store:        cfg.Store,
+		Logger:       cfg.Logger,
+		StatusHeader: reprise.StatusHeader{Off: true}, // Cache-Status says more
+		Limits:       reprise.Limits{StoreTimeout: cfg.StoreTimeout},
+	})
 	if err != nil {
 		return nil, err
 	}
