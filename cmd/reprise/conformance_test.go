@@ -306,6 +306,9 @@ client asks, and a test counts where it and all that it depends on pass in each 
 			if why == "" || len(flaps) > 0 {
 				t.Errorf("%s: %s is lost on %s, flaps on %s, without a reason: %s", mode.name, id, lost, flaps, firstResult(all, mode.name, id))
 				why = "not known"
+				if len(flaps) > 0 {
+					why = "passes in some runs only, on " + strings.Join(flaps, " and ")
+				}
 			}
 			rows = append(rows, fmt.Sprintf("| `%s` | %s | %s |\n", id, tests[id].Kind, why))
 		}
