@@ -4,6 +4,8 @@ import (
 	"maps"
 	"net/http"
 	"time"
+
+	"github.com/reprise-go/reprise/internal/rfc9111"
 )
 
 // admission says what a fill is to a request that wants the same.
@@ -34,12 +36,22 @@ func (f *fill) admit(q *query, found *found) admission {
 		case f.incarnation != found.incarnation, b.raisedSince(q, found, f.number):
 			return refused
 		}
+		if f.entry != nil && !q.satisfies(f.entry) {
+			found.entry = f.entry // it is as good as stored: what follows can ask about it
+			return refused
+		}
 	}
 	if f.waiting+len(f.readers) >= f.engine.config.Limits.Followers {
 		return crowded
 	}
 	f.waiting++
 	return admitted
+}
+
+// satisfies reports whether e, an answer that was there before the request came, may answer it without asking the handler.
+func (q *query) satisfies(e *entry) bool {
+	verdict, _ := q.reuse(e, false)
+	return verdict != rfc9111.Validate
 }
 
 // outwait waits until f has ended, or the client has left. While the store cannot be read, requests for one key so

@@ -1,11 +1,13 @@
 package reprise_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -14,6 +16,7 @@ import (
 	"time"
 
 	"github.com/reprise-go/reprise"
+	"github.com/reprise-go/reprise/internal/subject"
 	"github.com/reprise-go/reprise/store/memstore"
 )
 
@@ -267,4 +270,61 @@ func TestValidateNotByOwnTag(t *testing.T) {
 			t.Errorf("the handler was asked %q; want the second time %q", asked, want)
 		}
 	})
+}
+
+// slowStore is a store whose writes take a while.
+type slowStore struct{ *subject.Shared }
+
+func (s slowStore) Set(ctx context.Context, key string, v []byte, ttl time.Duration) error {
+	time.Sleep(200 * time.Millisecond)
+	return s.Shared.Set(ctx, key, v, ttl)
+}
+
+// Who comes after the handler has answered, and before the store has the answer, gets it only if it may be reused without asking.
+func TestValidateWhileStored(t *testing.T) {
+	for _, tt := range []struct {
+		name, cc, request string
+		asked             bool
+	}{
+		{"fresh", "max-age=60", "", false},
+		{"no-cache", "no-cache", "", true},
+		{"stale from the start", "max-age=0", "", true},
+		{"a request that asks for validation", "max-age=60", "no-cache", true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var asked []string
+				c := reprise.Must(reprise.New(reprise.Config{Store: slowStore{subject.NewShared()}}))
+				defer c.Close()
+				h := c.WrapFunc(func(w http.ResponseWriter, r *http.Request) {
+					asked = append(asked, r.Header.Get("If-None-Match"))
+					w.Header().Set("Etag", `"a"`)
+					w.Header().Set("Cache-Control", tt.cc)
+					if r.Header.Get("If-None-Match") == `"a"` {
+						w.WriteHeader(http.StatusNotModified)
+						return
+					}
+					_, _ = io.WriteString(w, "page")
+				})
+				<-(&client{}).ask(h, newRequest("/a"))
+				time.Sleep(50 * time.Millisecond)
+				r := newRequest("/a")
+				if tt.request != "" {
+					r.Header.Set("Cache-Control", tt.request)
+				}
+				w := &client{}
+				<-w.ask(h, r)
+				if w.code != http.StatusOK || w.body.String() != "page" {
+					t.Errorf("%d %q; want 200 page", w.code, w.body.String())
+				}
+				want := []string{""}
+				if tt.asked {
+					want = append(want, `"a"`)
+				}
+				if !slices.Equal(asked, want) {
+					t.Errorf("the handler was asked %q; want %q", asked, want)
+				}
+			})
+		})
+	}
 }
