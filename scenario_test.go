@@ -12,7 +12,7 @@ func TestScenarios(t *testing.T) {
 	open := func(*testing.T) func() (store.Store, error) {
 		return func() (store.Store, error) { return nil, nil } // the cache's own
 	}
-	subject.Run(t, "testdata/scenarios/*.txt", open, "memory", "faulty")
+	subject.Run(t, "testdata/scenarios/*.txt", open, "memory", "exact", "faulty")
 }
 
 // TestScenariosShared runs them on a store that several processes share and that keeps bytes alone, as a server does.
@@ -21,5 +21,5 @@ func TestScenariosShared(t *testing.T) {
 		shared := subject.NewShared()
 		return func() (store.Store, error) { return shared, nil }
 	}
-	subject.Run(t, "testdata/scenarios/*.txt", open, "shared", "lasting", "faulty")
+	subject.Run(t, "testdata/scenarios/*.txt", open, "shared", "lasting", "exact", "faulty")
 }
