@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/reprise-go/reprise/internal/header"
 	"github.com/reprise-go/reprise/store"
@@ -59,9 +58,8 @@ type KeyBuilder struct {
 
 	host, path string // of a default key
 	search     string // the rule of No-Vary-Search that it was made by
-	now        time.Time
-	url, end   int // where host|path stands in buf, for what invalidation names
-	length     int // of buf before it was shortened
+	url, end   int    // where host|path stands in buf, for what invalidation names
+	length     int    // of buf before it was shortened
 }
 
 // Text adds a text. "a" and "b" are not "ab".

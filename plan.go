@@ -117,7 +117,7 @@ func upgrades(h http.Header) bool {
 // makeKey makes the base key.
 func (q *query) makeKey(safe bool) Reason {
 	rt, b := q.rt, &q.builder
-	*b = KeyBuilder{buf: b.buf[:0], route: rt, now: q.now}
+	*b = KeyBuilder{buf: b.buf[:0], route: rt}
 	if safe {
 		b.buf = append(b.buf, rt.prefix...)
 	} else {

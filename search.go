@@ -29,7 +29,7 @@ func (b *KeyBuilder) searchParts(r *http.Request) bool {
 		return false
 	}
 	var place [256]byte
-	rule, ok := e.searches.get(b.searchPlace(place[:0]), b.now)
+	rule, ok := e.searches.get(b.searchPlace(place[:0]), time.Now())
 	if !ok {
 		return false
 	}
