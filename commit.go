@@ -84,7 +84,7 @@ func (f *fill) learn() {
 // complete judges an answer that was held back to its end, stores it if it may be stored, and hands it to the followers.
 func (f *fill) complete(rec *recorder, body []byte) {
 	said := f.scope.close()
-	if f.shareable {
+	if f.shareable && f.undecided(said) {
 		j := f.judge(rec.status, rec.head, rec.length, said)
 		f.decide(j)
 		if !j.shareable {
@@ -95,6 +95,10 @@ func (f *fill) complete(rec *recorder, body []byte) {
 		f.conclude(rec, body, said)
 	}
 }
+
+// undecided reports whether what was judged by the head may be judged otherwise now: the handler has said something from
+// inside, or the application's function may look at the Content-Type, which may have come later.
+func (f *fill) undecided(s said) bool { return s.ttlSet || s.noStore || f.rt.ttlFunc != nil }
 
 // conclude is complete for an answer that may be shared.
 func (f *fill) conclude(rec *recorder, body []byte, said said) {

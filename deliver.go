@@ -318,7 +318,7 @@ func (rec *recorder) sniff(next []byte) {
 
 func needsType(h http.Header) bool {
 	_, typed := h["Content-Type"]
-	return !typed && h.Get("Content-Encoding") == "" && h["Transfer-Encoding"] == nil
+	return !typed && header.First(h, "Content-Encoding") == "" && h["Transfer-Encoding"] == nil
 }
 
 func notModified(h http.Header, q *query) bool {
@@ -331,5 +331,5 @@ func ranged(h http.Header, q *query) bool {
 }
 
 func validatorsOf(h http.Header) rfc9111.Validators {
-	return rfc9111.Validators{ETag: h.Get("Etag"), LastModified: h.Get("Last-Modified"), Date: h.Get("Date")}
+	return rfc9111.Validators{ETag: header.First(h, "Etag"), LastModified: header.First(h, "Last-Modified"), Date: header.First(h, "Date")}
 }

@@ -68,16 +68,11 @@ type fill struct {
 	answered bool // the first client got something else than the handler's answer
 
 	mu       sync.Mutex
-	phase    phase
 	started  time.Time     // when the handler was called
 	veto     Reason        // why the answer is not stored, whatever its head says
-	claimed  bool          // the handler's answer goes to the first client; FillTimeout can no longer take its place
-	landed   bool          // the handler is done; FillTimeout comes too late
 	lateDone chan struct{} // closed when FillTimeout has answered the first client; nil if it did not come
 	timer    *time.Timer
-	loose    bool        // nothing will be stored: the context follows the clients
 	unhook   func() bool // ends the watch on the first client's context
-	gone     bool        // the first client
 	wake     chan struct{}
 	room     chan struct{}
 	waiting  int // followers before they read
@@ -85,6 +80,11 @@ type fill struct {
 	body     []byte // grows; [start, start+len) of what was written
 	start    int64
 	charged  int64 // to engine.fillBytes
+	phase    phase
+	claimed  bool // the handler's answer goes to the first client; FillTimeout can no longer take its place
+	landed   bool // the handler is done; FillTimeout comes too late
+	loose    bool // nothing will be stored: the context follows the clients
+	gone     bool // the first client
 	closed   bool
 	short    bool // the handler wrote less than Content-Length says
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/reprise-go/reprise/internal/header"
 	"github.com/reprise-go/reprise/internal/rfc9111"
 	"github.com/reprise-go/reprise/internal/wire"
 )
@@ -18,11 +19,11 @@ import (
 // judgement is what is to become of a response. It is made when the handler writes the head, and once more when it has returned and
 // may have said more.
 type judgement struct {
-	shareable bool
 	reason    Reason // why it is not stored; "" if it is
 	resp      rfc9111.Response
 	vary      []string // selecting fields that are not in the base key
 	lifetime  time.Duration
+	shareable bool
 	explicit  bool
 	validates bool // the origin can be asked whether it is still the current one
 }
@@ -99,7 +100,7 @@ func (f *fill) weigh(j *judgement, h http.Header, length int64, s said) {
 }
 
 func eventStream(h http.Header) bool {
-	ct, _, _ := strings.Cut(h.Get("Content-Type"), ";")
+	ct, _, _ := strings.Cut(header.First(h, "Content-Type"), ";")
 	return strings.EqualFold(strings.TrimSpace(ct), "text/event-stream")
 }
 

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+
+	"github.com/reprise-go/reprise/internal/header"
 )
 
 // holdBytes is how much of a body is held back, so that an entity tag, a length and a 304 can be made of it.
@@ -62,8 +64,9 @@ func (s *scratch) line(v string) []string { return s.lines.one(v) }
 // snapshot makes head a copy of h, with the lines of one field together however it is spelled.
 func (s *scratch) snapshot(h http.Header) {
 	for name, lines := range h {
-		if c := http.CanonicalHeaderKey(name); c != name {
+		if !header.Canonical(name) {
 			// The handler has bypassed Set. Clients and this cache read the field all the same.
+			c := http.CanonicalHeaderKey(name)
 			s.head[c] = append(slices.Clip(s.head[c]), lines...)
 			continue
 		}

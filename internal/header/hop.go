@@ -9,7 +9,10 @@ import (
 // HopByHop reports whether the field of that name, in any case, concerns one connection only, or the proxy at its end
 // (RFC 9110 §7.6.1, RFC 9111 §3.1): it is neither stored nor forwarded.
 func HopByHop(name string) bool {
-	switch http.CanonicalHeaderKey(name) {
+	if !Canonical(name) {
+		name = http.CanonicalHeaderKey(name)
+	}
+	switch name {
 	case "Connection", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings",
 		"Proxy-Authenticate", "Proxy-Authentication-Info", "Proxy-Authorization", "Proxy-Connection":
 		return true

@@ -87,10 +87,10 @@ func (p Part) Whole() bool { return p.First == 0 && p.atEnd() && p.Exact() }
 // Same reports whether a response with these fields is of the very representation that has these validators: they share a
 // strong one (§3.4, RFC 9110 §8.8.3.2).
 func (v Validators) Same(h http.Header) bool {
-	if etag := h.Get("Etag"); etag != "" || v.ETag != "" {
+	if etag := header.First(h, "Etag"); etag != "" || v.ETag != "" {
 		return header.ValidETag(etag) && header.MatchETag([]string{etag}, v.ETag, true)
 	}
-	return v.strongDate() && h.Get("Last-Modified") == v.LastModified
+	return v.strongDate() && header.First(h, "Last-Modified") == v.LastModified
 }
 
 // Strong returns the strong validator for If-Range, "" if there is none.

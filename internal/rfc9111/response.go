@@ -13,19 +13,19 @@ type Response struct {
 
 	// CC is the effective cache control: that of the first valid targeted field, else of Cache-Control. Pragma has no
 	// meaning in a response (§5.4).
-	CC       header.CacheControl
-	Targeted bool // CC is that of a targeted field; Expires counts as absent
+	CC header.CacheControl
 
 	Age          time.Duration // the Age field; 0 if absent or invalid
 	Date         time.Time     // zero if absent or invalid
 	Expires      time.Time     // zero if absent or invalid
-	HasExpires   bool          // Expires is present, valid or not
 	LastModified time.Time     // zero if absent or invalid
+	Vary         []string      // canonical names, sorted: see VaryNames
 
-	Vary      []string // canonical names, sorted: see VaryNames
-	VaryStar  bool
-	SetCookie bool // sets a cookie that Clean does not take away
-	Multipart bool // multipart/byteranges
+	Targeted   bool // CC is that of a targeted field; Expires counts as absent
+	HasExpires bool // Expires is present, valid or not
+	VaryStar   bool
+	SetCookie  bool // sets a cookie that Clean does not take away
+	Multipart  bool // multipart/byteranges
 }
 
 // Parse reads the fields of a response. targeted lists the names of the targeted fields (RFC 9213) that are meant for

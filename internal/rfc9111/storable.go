@@ -146,6 +146,6 @@ func setsCookie(h http.Header, cc *header.CacheControl) bool {
 
 func multipart(h http.Header) bool {
 	const typ = "multipart/"
-	s := h.Get("Content-Type")
+	s := header.First(h, "Content-Type")
 	return len(s) >= len(typ) && strings.EqualFold(s[:len(typ)], typ)
 }

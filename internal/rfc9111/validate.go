@@ -96,10 +96,10 @@ func (v Validators) Conditional(out http.Header) bool {
 // Selects reports whether a 304 with these fields is about the stored response (§4.3.4): its validators, if it has
 // any, are the same. A 304 that is not means that the origin has to be asked again without conditions.
 func (v Validators) Selects(notModified http.Header) bool {
-	if etag := notModified.Get("Etag"); header.ValidETag(etag) {
+	if etag := header.First(notModified, "Etag"); header.ValidETag(etag) {
 		return header.MatchETag([]string{etag}, v.ETag, !header.IsWeak(etag))
 	}
-	if modified := notModified.Get("Last-Modified"); modified != "" && v.LastModified != "" && v.ETag == "" {
+	if modified := header.First(notModified, "Last-Modified"); modified != "" && v.LastModified != "" && v.ETag == "" {
 		return modified == v.LastModified
 	}
 	return true
