@@ -21,7 +21,7 @@ type bar struct {
 
 // draw writes c as SVG that is readable on white and on black.
 func (c chart) draw(w io.Writer) {
-	const width, left, right, top, step = 720, 190, 110, 44, 28
+	const width, left, right, top, step = 720, 190, 170, 44, 28
 	longest := 0.0
 	for _, b := range c.bars {
 		longest = max(longest, b.value)
