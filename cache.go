@@ -91,13 +91,14 @@ type Cache struct {
 
 // engine is what all handles of a cache share.
 type engine struct {
-	config Config
-	log    *slog.Logger
-	store  backend
-	fills  *flight.Group[fill]
-	passes memory[struct{}] // keys whose last answer could not be shared
-	varies memory[*learned] // what a URL's answers vary on
-	wholes memory[struct{}] // keys whose handler gives the whole when it is shown a range
+	config  Config
+	log     *slog.Logger
+	store   backend
+	fills   *flight.Group[fill]
+	pending pendingWrites
+	passes  memory[struct{}] // keys whose last answer could not be shared
+	varies  memory[*learned] // what a URL's answers vary on
+	wholes  memory[struct{}] // keys whose handler gives the whole when it is shown a range
 
 	searches  memory[searchRule] // what No-Vary-Search says of a path
 	searching atomic.Bool        // it said something once

@@ -247,8 +247,10 @@ func (f *fill) store(e *entry) {
 		return // closed
 	}
 	f.writing = true
+	written := f.engine.pending.begin(e.Key())
 	go func() { // ends with the store's deadline
 		defer f.engine.work.Done()
+		defer written()
 		defer f.endFlight()
 		defer f.lease.release()
 		ctx, cancel := b.writeContext()

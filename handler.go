@@ -231,7 +231,7 @@ func (q *query) fillKey() (key string, joint bool) {
 
 // lead runs the handler.
 func (q *query) lead(w http.ResponseWriter, f *fill) {
-	if f.key != "" && !q.head && !q.directives && q.awaitLease(f) {
+	if f.key != "" && !q.head && !q.directives && q.awaitOthers(f) {
 		f.adopt(q.found.entry, q.found.names)
 		q.now = time.Now()
 		q.serveStored(w, q.found.entry, Hit)
@@ -296,10 +296,10 @@ func (q *query) withScope() *http.Request {
 	return q.r.WithContext(context.WithValue(ctx, scopeKey{}, &scope{cache: q.rt.cache, outer: scopeOf(ctx)}))
 }
 
-// awaitLease waits until this process may run the handler, or another one has stored the answer: then it is found.
-func (q *query) awaitLease(f *fill) (found bool) {
+// awaitOthers waits until this process may run the handler, or somebody has stored the answer: then it is found.
+func (q *query) awaitOthers(f *fill) (found bool) {
 	b := &f.engine.store
-	if b.local != nil || b.locker == nil || q.found.why == ReasonStoreFailed {
+	if b.local != nil || q.found.why == ReasonStoreFailed {
 		return false
 	}
 	ctx := f.ctx
@@ -308,13 +308,24 @@ func (q *query) awaitLease(f *fill) (found bool) {
 		ctx, cancel = context.WithTimeout(ctx, d)
 		defer cancel()
 	}
-	f.lease, found = b.acquire(ctx, f.key, &q.asking, func() bool {
+	look := func() bool {
 		q.now = time.Now()
 		q.found = b.find(q)
 		f.renumber(&q.found)
 		e := q.found.entry
 		return e != nil && !q.found.soft && e.Flags&wire.NoCache == 0 && !q.lacks(e) && q.now.UnixNano() < e.Expires &&
 			(q.identified == "" || q.mayHave(e))
-	})
+	}
+	key := q.baseKey()
+	if q.found.names != nil {
+		key = string(appendVariant(nil, q.key, q.found.names, q.r))
+	}
+	if f.engine.pending.wait(ctx, key) && look() {
+		return true
+	}
+	if b.locker == nil {
+		return false
+	}
+	f.lease, found = b.acquire(ctx, f.key, &q.asking, look)
 	return found
 }

@@ -1,0 +1,90 @@
+package reprise_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/reprise-go/reprise"
+)
+
+// slowToKeep is a store outside the process that takes its time to keep what it is given first.
+type slowToKeep struct {
+	*outside
+	begun atomic.Bool
+}
+
+func (s *slowToKeep) Set(ctx context.Context, key string, value []byte, ttl time.Duration) error {
+	if s.begun.Swap(true) {
+		return s.outside.Set(ctx, key, value, ttl)
+	}
+	select {
+	case <-time.After(100 * time.Millisecond):
+		return s.outside.Set(ctx, key, value, ttl)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Who asks again, before the store has taken what it will find, waits for that instead of having the handler run once more;
+// who asks for something else waits for nothing.
+func TestAskedAgainBeforeItIsWritten(t *testing.T) {
+	for _, tt := range []struct {
+		name, first, second string
+		opts                []reprise.RouteOption
+		calls               int64
+		waits               bool
+	}{
+		{name: "the same variant", first: "Accept-Language: de", second: "Accept-Language: de", calls: 1, waits: true},
+		{name: "another variant", first: "Accept-Language: de", second: "Accept-Language: en", calls: 2},
+		{
+			name: "a part of a part", first: "Range: bytes=0-5", second: "Range: bytes=1-3", calls: 1, waits: true,
+			opts: []reprise.RouteOption{reprise.Standard()},
+		},
+		{
+			name: "another part", first: "Range: bytes=0-5", second: "Range: bytes=7-9", calls: 2, waits: true,
+			opts: []reprise.RouteOption{reprise.Standard()},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := reprise.Must(reprise.New(reprise.Config{Store: &slowToKeep{outside: newOutside(t)}, Logger: silent()}))
+				defer c.Close()
+				var calls atomic.Int64
+				h := c.WrapFunc(func(w http.ResponseWriter, r *http.Request) {
+					calls.Add(1)
+					w.Header().Set("Cache-Control", "max-age=60")
+					w.Header().Set("Etag", `"v"`)
+					var from, to int
+					if _, err := fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-%d", &from, &to); err == nil {
+						w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/10", from, to))
+						w.WriteHeader(http.StatusPartialContent)
+						_, _ = w.Write([]byte("0123456789")[from : to+1])
+						return
+					}
+					w.Header().Set("Vary", "Accept-Language")
+					_, _ = w.Write([]byte(r.Header.Get("Accept-Language")))
+				}, tt.opts...)
+				ask := func(field string) (*httptest.ResponseRecorder, time.Duration) {
+					name, value, _ := strings.Cut(field, ": ")
+					r := httptest.NewRequest(http.MethodGet, "/", nil)
+					r.Header.Set(name, value)
+					w, start := httptest.NewRecorder(), time.Now()
+					h.ServeHTTP(w, r)
+					return w, time.Since(start)
+				}
+				ask(tt.first)
+				w, took := ask(tt.second)
+				if (took > 0) != tt.waits || calls.Load() != tt.calls {
+					t.Errorf("took %v, %d calls of the handler; want %d: %d %v %q", took, calls.Load(), tt.calls, w.Code, w.Header(), w.Body)
+				}
+			})
+		})
+	}
+}
