@@ -320,7 +320,7 @@ func (q *query) awaitOthers(f *fill) (found bool) {
 	if q.found.names != nil {
 		key = string(appendVariant(nil, q.key, q.found.names, q.r))
 	}
-	if f.engine.pending.wait(ctx, key) && look() {
+	if q.awaitWrite(ctx, key) && look() {
 		return true
 	}
 	if b.locker == nil {
@@ -328,4 +328,16 @@ func (q *query) awaitOthers(f *fill) (found bool) {
 	}
 	f.lease, found = b.acquire(ctx, f.key, &q.asking, look)
 	return found
+}
+
+// awaitWrite waits for a write at key that is under way, as long as half of what is left to the store before this answer:
+// the other half is for the look-up that follows. It reports whether there was one, which has ended.
+func (q *query) awaitWrite(ctx context.Context, key string) (ended bool) {
+	e := q.rt.cache.engine
+	began := time.Now()
+	ctx, cancel := context.WithDeadline(ctx, began.Add((e.config.Limits.StoreTimeout-q.asking)/2))
+	defer cancel()
+	ended = e.pending.wait(ctx, key)
+	q.asking += time.Since(began)
+	return ended
 }

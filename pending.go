@@ -51,7 +51,7 @@ func (p *pendingWrites) wait(ctx context.Context, key string) bool {
 		return false
 	}
 	select {
-	case <-w.done: // by the deadline of the store
+	case <-w.done:
 		return true
 	case <-ctx.Done():
 		return false

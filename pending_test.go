@@ -88,3 +88,34 @@ func TestAskedAgainBeforeItIsWritten(t *testing.T) {
 		})
 	}
 }
+
+// hangs is a store outside the process that is read as ever and never done with what it is to keep.
+type hangs struct {
+	*outside
+}
+
+func (hangs) Set(ctx context.Context, _ string, _ []byte, _ time.Duration) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// A write that hangs takes no more of an answer's time than a look-up may.
+func TestAskedAgainWhileAWriteHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const limit = 250 * time.Millisecond
+		c := reprise.Must(reprise.New(reprise.Config{
+			Store: hangs{newOutside(t)}, Logger: silent(), Limits: reprise.Limits{StoreTimeout: limit},
+		}))
+		defer c.Close()
+		h := c.WrapFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Vary", "Accept-Language")
+			_, _ = w.Write([]byte("page"))
+		})
+		for range 2 {
+			start := time.Now()
+			if w := get(h, "/", "Accept-Language: de"); w.Code != http.StatusOK || time.Since(start) > limit {
+				t.Errorf("status %d after %v; want 200 within %v", w.Code, time.Since(start), limit)
+			}
+		}
+	})
+}
