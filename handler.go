@@ -40,6 +40,39 @@ func (rt *Route) serve(w http.ResponseWriter, r *http.Request, next http.Handler
 	q.release() // after a panic it is left to the garbage collector
 }
 
+// ServeStored answers r, a GET or HEAD, as a handler that rt wraps would, if a look into a store of this process is all that it takes:
+// by a stored response that r may get as it is. Otherwise it writes nothing to w and reports false, also where the store is
+// outside the process; then r is for the handler, for which the route's own functions run again.
+//
+// It is for a server that can answer such a request sooner than it can run a handler. The body comes in one Write, of bytes
+// that never change and may be kept; of a range, as w is given it.
+func (rt *Route) ServeStored(w http.ResponseWriter, r *http.Request) bool {
+	e := rt.cache.engine
+	if e.store.local == nil || rt.off || e.disabled.Load() || e.closed.Load() ||
+		r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return false
+	}
+	q := getQuery()
+	q.now = time.Now()
+	q.start = q.now
+	hit := false
+	if q.plan(rt, r) == "" {
+		q.found = e.store.find(q)
+		e := q.found.entry
+		if hit = e != nil && (q.identified == "" || q.mayHave(e)) && q.usableAsIs(e); hit {
+			q.serveStored(w, e, Hit)
+			q.observe(Hit, "", e, nil)
+		}
+	}
+	q.release() // after a panic it is left to the garbage collector
+	return hit
+}
+
+// usableAsIs reports whether e, which was found, is fresh and nothing has to be asked about it.
+func (q *query) usableAsIs(e *entry) bool {
+	return !q.directives && !q.found.soft && e.Flags&(wire.NoCache|wire.Partial) == 0 && q.now.UnixNano() < e.Expires
+}
+
 // serveFound answers by what the look-up found, if that may be used for this request.
 func (q *query) serveFound(w http.ResponseWriter, next http.Handler) bool {
 	found := &q.found
@@ -53,7 +86,7 @@ func (q *query) serveFound(w http.ResponseWriter, next http.Handler) bool {
 		q.why = q.identified
 		return false
 	}
-	if !q.directives && !found.soft && e.Flags&(wire.NoCache|wire.Partial) == 0 && q.now.UnixNano() < e.Expires {
+	if q.usableAsIs(e) {
 		q.serveStored(w, e, Hit)
 		q.observe(Hit, "", e, nil)
 		return true
