@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bufio"
+	"context"
 	"log/slog"
 	"net"
 	"net/http"
@@ -15,27 +16,37 @@ func logged(log *slog.Logger, next http.Handler) http.Handler {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		start := time.Now()
-		lw := &logWriter{ResponseWriter: w}
-		client, method, host, path, proto := peer(r.RemoteAddr), r.Method, r.Host, r.URL.Path, r.Proto
-		ended := false
-		defer func() {
-			log.LogAttrs(r.Context(), slog.LevelInfo, "request",
-				slog.String("client", client),
-				slog.String("method", short(method)),
-				slog.String("host", short(host)),
-				slog.String("path", path[:min(len(path), 1<<10)]),
-				slog.String("proto", proto),
-				slog.Int("status", lw.status),
-				slog.Int64("bytes", lw.bytes),
-				slog.Duration("took", time.Since(start)),
-				slog.String("cache", outcome(lw.Header())),
-				slog.Bool("aborted", !ended),
-			)
-		}()
+		e, lw, ended := newLogEntry(r), &logWriter{ResponseWriter: w}, false
+		defer func() { e.write(r.Context(), log, lw.status, lw.bytes, lw.Header(), ended) }()
 		next.ServeHTTP(lw, r)
 		ended = true
 	})
+}
+
+// logEntry is what a line says of a request, as it came.
+type logEntry struct {
+	start                             time.Time
+	client, method, host, path, proto string
+}
+
+func newLogEntry(r *http.Request) logEntry {
+	return logEntry{time.Now(), peer(r.RemoteAddr), r.Method, r.Host, r.URL.Path, r.Proto}
+}
+
+// write writes the line when the request has been answered.
+func (e *logEntry) write(ctx context.Context, log *slog.Logger, status int, bytes int64, answer http.Header, ended bool) {
+	log.LogAttrs(ctx, slog.LevelInfo, "request",
+		slog.String("client", e.client),
+		slog.String("method", short(e.method)),
+		slog.String("host", short(e.host)),
+		slog.String("path", e.path[:min(len(e.path), 1<<10)]),
+		slog.String("proto", e.proto),
+		slog.Int("status", status),
+		slog.Int64("bytes", bytes),
+		slog.Duration("took", time.Since(e.start)),
+		slog.String("cache", outcome(answer)),
+		slog.Bool("aborted", !ended),
+	)
 }
 
 // outcome is what the proxy's own member of Cache-Status says, without the name: other caches stand before it.

@@ -15,7 +15,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/reprise-go/reprise"
 	"github.com/reprise-go/reprise/cmd/reprise/internal/proxy"
@@ -183,16 +182,17 @@ func wire(text string) string {
 // exchange sends raw bytes and returns the first response, with status 0 if none can be read.
 func exchange(t *testing.T, addr, raw string) (status int, h http.Header, body string) {
 	t.Helper()
-	c, err := net.Dial("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := dial(t, addr)
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	return exchangeOn(t, c, bufio.NewReader(c), raw)
+}
+
+// exchangeOn is exchange on a connection, of which br has what was read.
+func exchangeOn(t *testing.T, c net.Conn, br *bufio.Reader, raw string) (status int, h http.Header, body string) {
+	t.Helper()
 	// What is too large may be refused before all of it was read.
 	_, _ = io.WriteString(c, raw)
 	method, _, _ := strings.Cut(raw, " ")
-	br := bufio.NewReader(c)
 	res, err := http.ReadResponse(br, &http.Request{Method: method})
 	for err == nil && res.StatusCode < 200 && res.StatusCode != http.StatusSwitchingProtocols {
 		res, err = http.ReadResponse(br, &http.Request{Method: method})
@@ -228,6 +228,42 @@ func TestAttackProxy(t *testing.T) {
 			}
 			if h["Set-Cookie"] != nil {
 				t.Errorf("after %.200q the victim gets Set-Cookie %q", tt.attack, h["Set-Cookie"])
+			}
+		})
+	}
+}
+
+// warm makes a connection on which stored answers are given without net/http.
+func warm(t *testing.T, addr string) (net.Conn, *bufio.Reader) {
+	t.Helper()
+	c := dial(t, addr)
+	br := bufio.NewReader(c)
+	for _, want := range []string{"reprise; ", "reprise; hit", "reprise; hit"} {
+		status, h, _ := exchangeOn(t, c, br, wire("GET /warm"))
+		if status != http.StatusOK || !strings.HasPrefix(h.Get("Cache-Status"), want) {
+			t.Fatalf("GET /warm = %d, Cache-Status %q; want %q", status, h.Get("Cache-Status"), want)
+		}
+	}
+	return c, br
+}
+
+// TestAttackOnWarmConnection runs the table on connections on which stored answers are given without net/http: attacker and victim
+// get there what they get elsewhere.
+func TestAttackOnWarmConnection(t *testing.T) {
+	o := originServer(t, mirror)
+	unwatched := func(cfg *proxy.Config) { cfg.Reflection = proxy.ReflectionOff }
+	for _, tt := range attacks {
+		t.Run(tt.name, func(t *testing.T) {
+			cold, p := start(t, o.URL, unwatched), start(t, o.URL, unwatched)
+			for _, raw := range []string{wire(tt.victim), wire(tt.attack), wire(tt.victim)} {
+				wantStatus, want, wantBody := exchange(t, cold.addr, raw)
+				c, br := warm(t, p.addr)
+				status, h, body := exchangeOn(t, c, br, raw)
+				if status != wantStatus || body != wantBody || h.Get("Cache-Status") != want.Get("Cache-Status") {
+					t.Errorf("%.200q: %d %q, Cache-Status %q; on a connection of its own %d %q, %q",
+						raw, status, body, h.Get("Cache-Status"), wantStatus, wantBody, want.Get("Cache-Status"))
+				}
+				_ = c.Close()
 			}
 		})
 	}
@@ -306,28 +342,38 @@ func TestSmuggling(t *testing.T) {
 		{"in the request after a body", "POST /first HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n\r\nxPOST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + second},
 		{"in the request after a chunked body", "POST /first HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\n\r\n\r\n0\r\nT: x\r\n\r\nPOST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + second},
 	} {
-		for _, pieces := range []int{len(tt.raw), 1} { // at once, and byte by byte
-			t.Run(fmt.Sprintf("%s/%d", tt.name, pieces), func(t *testing.T) {
+		for _, how := range []struct {
+			name   string
+			pieces int
+			warm   bool
+		}{{"at once", len(tt.raw), false}, {"byte by byte", 1, false}, {"at once, warm", len(tt.raw), true}, {"byte by byte, warm", 1, true}} {
+			t.Run(tt.name+"/"+how.name, func(t *testing.T) {
 				var mu sync.Mutex
 				var seen []string
-				o := originServer(t, func(_ http.ResponseWriter, r *http.Request) {
+				o := originServer(t, func(w http.ResponseWriter, r *http.Request) {
+					if r.URL.Path == "/warm" {
+						w.Header().Set("Cache-Control", "max-age=60")
+						return
+					}
 					mu.Lock()
 					defer mu.Unlock()
 					seen = append(seen, r.Method+" "+r.RequestURI)
 				})
 				p := start(t, o.URL, nil)
-				c, err := net.Dial("tcp", p.addr)
-				if err != nil {
-					t.Fatal(err)
+				var c net.Conn
+				var br *bufio.Reader
+				if how.warm {
+					c, br = warm(t, p.addr)
+				} else {
+					c = dial(t, p.addr)
+					br = bufio.NewReader(c)
 				}
-				defer c.Close()
-				_ = c.SetDeadline(time.Now().Add(10 * time.Second))
-				for rest := []byte(tt.raw); len(rest) > 0; rest = rest[pieces:] {
-					if _, err := c.Write(rest[:pieces]); err != nil {
+				for rest := []byte(tt.raw); len(rest) > 0; rest = rest[how.pieces:] {
+					if _, err := c.Write(rest[:how.pieces]); err != nil {
 						break // refused already
 					}
 				}
-				all, err := io.ReadAll(c) // ends: the connection is closed
+				all, err := io.ReadAll(br) // ends: the connection is closed
 				if errors.Is(err, os.ErrDeadlineExceeded) {
 					t.Fatalf("the connection stays open after %q", all)
 				}

@@ -21,6 +21,7 @@ const pseudonym = "reprise"
 
 // route is one pattern with its cache.
 type route struct {
+	*reprise.Route
 	handler http.Handler
 }
 
@@ -39,7 +40,7 @@ func (s *Server) newRoutes() error {
 			errs = append(errs, err)
 			continue
 		}
-		s.routes[rc.Pattern] = route{handler: rt.Wrap(s.reverseProxy(rc.Keyed))}
+		s.routes[rc.Pattern] = route{Route: rt, handler: rt.Wrap(s.reverseProxy(rc.Keyed))}
 	}
 	return errors.Join(errs...)
 }
@@ -79,19 +80,26 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		r = r.WithContext(context.WithValue(r.Context(), bodyKey{}, b))
 		r.Body = b
 	}
-	s.pick(r).ServeHTTP(w, r)
+	s.pick(r).handler.ServeHTTP(w, r)
 }
 
-// pick returns the handler of the most specific pattern. ServeMux would redirect a client whose path is not clean; the origin
+// serveStored is ServeHTTP for a request without a body to which there is a stored answer, if nothing else has to be done. It reports
+// false for any other; r is spoilt then.
+func (s *Server) serveStored(x *shortcut, r *http.Request) bool {
+	_, ok := s.guard(r)
+	return ok && s.pick(r).ServeStored(x, r) && x.writable()
+}
+
+// pick returns the route of the most specific pattern. ServeMux would redirect a client whose path is not clean; the origin
 // may know better, so that only the pattern of the clean path is taken from it.
-func (s *Server) pick(r *http.Request) http.Handler {
+func (s *Server) pick(r *http.Request) route {
 	pattern := "/"
 	if len(s.routes) > 1 {
 		if _, p := s.mux.Handler(r); p != "" {
 			pattern = p
 		}
 	}
-	return s.routes[pattern].handler
+	return s.routes[pattern]
 }
 
 func refuse(w http.ResponseWriter, status int) {

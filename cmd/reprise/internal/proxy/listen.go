@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -16,15 +17,34 @@ import (
 // and closes.
 const poison = "\x00\r\n:\r\n\r\n"
 
-// strictConn is an HTTP/1 connection of a client on which requests that could be taken for two are refused.
+// strictConn is an HTTP/1 connection of a client on which requests that could be taken for two are refused, and, where it has a
+// front, those that have a stored answer answered before net/http reads them.
 type strictConn struct {
 	net.Conn
+	tls    *tls.ConnectionState // nil without TLS
+	remote string
+	front  *front
 
-	mu      sync.Mutex // a hijacked connection is released by another goroutine than the one that reads
+	mu      sync.Mutex // a hijacked connection is released, and an idle one closed, by another goroutine than the one that reads
 	scanner scanner
 	poison  string // what is left of it
 	dead    bool   // nothing else is read
+
+	at        place
+	answering bool      // by the front; who closes the connection meanwhile leaves that to it
+	closing   bool      // somebody has
+	deadline  time.Time // of the wait for the next request, where the front has set it
 }
+
+// place says where net/http is on the connection.
+type place uint8
+
+const (
+	atStart  place = iota // of its first request
+	within                // a request without a body, of which net/http has got all and nothing more
+	between               // such requests: it has answered the last and reads the next
+	anywhere              // for good
+)
 
 func (c *strictConn) Read(p []byte) (int, error) {
 	c.mu.Lock()
@@ -32,10 +52,29 @@ func (c *strictConn) Read(p []byte) (int, error) {
 		defer c.mu.Unlock()
 		return c.end(p)
 	}
+	at := c.at
 	c.mu.Unlock()
-	n, err := c.Conn.Read(p)
+
+	var n int
+	var err error
+	alone := false
+	switch {
+	case c.front == nil || at == within || at == anywhere:
+		n, err = c.Conn.Read(p)
+	case at == atStart:
+		n, err = c.Conn.Read(p)
+		alone = c.front.alone(p[:n])
+	default:
+		n, alone, err = c.answer(p)
+	}
+
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if n > 0 {
+		if c.at = anywhere; alone {
+			c.at = within
+		}
+	}
 	bad := c.scanner.feed(p[:n])
 	if bad < 0 {
 		return n, err
@@ -45,6 +84,81 @@ func (c *strictConn) Read(p []byte) (int, error) {
 		return bad, nil
 	}
 	return c.end(p)
+}
+
+// answer reads requests into p and answers those that have a stored answer. It returns with the first that has none, and says whether
+// it is alone: the whole head of a request without a body, and nothing else.
+func (c *strictConn) answer(p []byte) (n int, alone bool, err error) {
+	for {
+		n, err = c.Conn.Read(p)
+		for n > 0 {
+			end := bytes.Index(p[:n], []byte(headEnd)) + len(headEnd)
+			if end < len(headEnd) {
+				return n, false, err // net/http sets a deadline for the rest of a head
+			}
+			alone, answered, tryErr := c.try(p[:end])
+			if tryErr != nil {
+				return 0, false, tryErr
+			}
+			if !answered {
+				return n, alone && end == n, err
+			}
+			n = copy(p, p[end:n])
+		}
+		if err != nil {
+			return 0, false, err
+		}
+		c.rest()
+	}
+}
+
+// rest begins the wait for the next request. The deadline is moved once in a while: to do so for each request costs more than
+// it is worth.
+func (c *strictConn) rest() {
+	const slack = time.Second
+	if c.front.idle <= 0 {
+		return
+	}
+	if next := time.Now().Add(c.front.idle); next.Sub(c.deadline) > slack {
+		c.deadline = next
+		_ = c.Conn.SetReadDeadline(next)
+	}
+}
+
+// try answers the request with that head, if its answer is stored. alone says that the next request begins right behind it. The
+// connection stays open meanwhile.
+func (c *strictConn) try(head []byte) (alone, answered bool, err error) {
+	c.mu.Lock()
+	if c.closing {
+		c.mu.Unlock()
+		return false, false, net.ErrClosed
+	}
+	c.answering = true
+	c.front.answering.Add(1)
+	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.answering = false
+		c.front.answering.Add(-1)
+		if c.closing {
+			err = errors.Join(err, c.Conn.Close(), net.ErrClosed)
+		}
+	}()
+	return c.front.try(c, head)
+}
+
+// Close closes the connection. To net/http it is idle while the front answers on it, and so the answer ends first, if it
+// ends in time.
+func (c *strictConn) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.answering && !c.closing {
+		c.closing = true
+		return c.Conn.SetWriteDeadline(time.Now().Add(c.front.drain))
+	}
+	c.closing = true
+	return c.Conn.Close()
 }
 
 // end returns the rest of the poison, and then the end. c.mu is held.
@@ -68,12 +182,19 @@ func (c *strictConn) CloseWrite() error {
 	return nil
 }
 
-// connState releases connections that have become something else than HTTP.
+// connState follows what net/http does on a connection, and releases those that have become something else than HTTP.
 func connState(c net.Conn, state http.ConnState) {
-	if s, ok := c.(*strictConn); ok && state == http.StateHijacked {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.scanner.state = scanNothing
+	s, ok := c.(*strictConn)
+	if !ok || state != http.StateHijacked && state != http.StateIdle {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case state == http.StateHijacked:
+		s.scanner.state, s.at = scanNothing, anywhere
+	case s.at == within:
+		s.at, s.deadline = between, time.Time{}
 	}
 }
 
@@ -81,11 +202,8 @@ func connState(c net.Conn, state http.ConnState) {
 type tlsKey struct{}
 
 func connContext(ctx context.Context, c net.Conn) context.Context {
-	if s, ok := c.(*strictConn); ok {
-		if t, ok := s.Conn.(*tls.Conn); ok {
-			state := t.ConnectionState()
-			return context.WithValue(ctx, tlsKey{}, &state)
-		}
+	if s, ok := c.(*strictConn); ok && s.tls != nil {
+		return context.WithValue(ctx, tlsKey{}, s.tls)
 	}
 	return ctx
 }
@@ -93,7 +211,8 @@ func connContext(ctx context.Context, c net.Conn) context.Context {
 // strictListener hands out connections that refuse.
 type strictListener struct {
 	net.Listener
-	h2c bool
+	h2c   bool
+	front *front
 }
 
 func (l *strictListener) Accept() (net.Conn, error) {
@@ -101,7 +220,7 @@ func (l *strictListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &strictConn{Conn: c, scanner: scanner{h2c: l.h2c}}, nil
+	return &strictConn{Conn: c, remote: c.RemoteAddr().String(), front: l.front, scanner: scanner{h2c: l.h2c}}, nil
 }
 
 // tlsListener ends TLS before net/http gets a connection, so that HTTP/1 within it can be looked at. HTTP/2, whose frames
@@ -110,13 +229,14 @@ type tlsListener struct {
 	net.Listener
 	config  *tls.Config
 	timeout time.Duration
+	front   *front
 	conns   chan net.Conn
 	failed  chan error
 	closed  chan struct{}
 	once    sync.Once
 }
 
-func newTLSListener(l net.Listener, certFile, keyFile string, timeout time.Duration) (*tlsListener, error) {
+func newTLSListener(l net.Listener, certFile, keyFile string, timeout time.Duration, f *front) (*tlsListener, error) {
 	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
 	if err != nil {
 		return nil, fmt.Errorf("proxy: %w", err)
@@ -125,6 +245,7 @@ func newTLSListener(l net.Listener, certFile, keyFile string, timeout time.Durat
 		Listener: l,
 		config:   &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}, NextProtos: []string{"h2", "http/1.1"}},
 		timeout:  timeout,
+		front:    f,
 		conns:    make(chan net.Conn),
 		failed:   make(chan error),
 		closed:   make(chan struct{}),
@@ -160,8 +281,8 @@ func (l *tlsListener) handshake(c net.Conn) {
 		return
 	}
 	var ready net.Conn = conn
-	if conn.ConnectionState().NegotiatedProtocol != "h2" {
-		ready = &strictConn{Conn: conn}
+	if state := conn.ConnectionState(); state.NegotiatedProtocol != "h2" {
+		ready = &strictConn{Conn: conn, tls: &state, remote: c.RemoteAddr().String(), front: l.front}
 	}
 	select {
 	case l.conns <- ready:

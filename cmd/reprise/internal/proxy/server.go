@@ -8,8 +8,10 @@ import (
 	"net"
 	"net/http"
 	"sync/atomic"
+	"time"
 
 	"github.com/reprise-go/reprise"
+	"github.com/reprise-go/reprise/store"
 )
 
 // Server is a caching proxy. Make one with [New].
@@ -23,6 +25,7 @@ type Server struct {
 	failures    seldom
 	mux         *http.ServeMux
 	routes      map[string]route
+	front       *front // nil where no answer can be found without waiting: the store is outside the process
 	adminAddr   string
 	ready       atomic.Bool
 }
@@ -49,6 +52,9 @@ func New(cfg Config) (*Server, error) {
 		log:    cfg.Logger,
 		cache:  cache,
 		origin: newOrigin(&cfg),
+	}
+	if _, local := cfg.Store.(store.Local); local {
+		s.front = &front{server: s, idle: cfg.IdleTimeout, drain: cfg.DrainTimeout + time.Second}
 	}
 	s.reflections.mode, s.reflections.log = cfg.Reflection, cfg.Logger
 	if err := s.newRoutes(); err != nil {
@@ -115,9 +121,9 @@ func (s *Server) listen(ctx context.Context) (net.Listener, error) {
 		return nil, fmt.Errorf("proxy: %w", err)
 	}
 	if s.cfg.TLSCert == "" {
-		return &strictListener{l, s.cfg.H2C}, nil
+		return &strictListener{l, s.cfg.H2C, s.front}, nil
 	}
-	t, err := newTLSListener(l, s.cfg.TLSCert, s.cfg.TLSKey, s.cfg.HeaderTimeout)
+	t, err := newTLSListener(l, s.cfg.TLSCert, s.cfg.TLSKey, s.cfg.HeaderTimeout, s.front)
 	if err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
@@ -130,6 +136,9 @@ func (s *Server) drain(srv *http.Server) error {
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.DrainTimeout)
 	defer cancel()
 	err := srv.Shutdown(ctx)
+	if err == nil {
+		err = s.front.wait(ctx)
+	}
 	if err != nil {
 		err = errors.Join(fmt.Errorf("proxy: requests were cut off after %v: %w", s.cfg.DrainTimeout, err), srv.Close())
 	}

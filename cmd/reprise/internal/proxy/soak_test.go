@@ -117,8 +117,9 @@ func (o *soakOrigin) up(t *testing.T) {
 		return err == nil
 	})
 	o.addr = l.Addr().String()
-	o.server = &http.Server{Handler: o, ReadHeaderTimeout: time.Second, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)}
-	go func() { _ = o.server.Serve(l) }() // ends with down
+	srv := &http.Server{Handler: o, ReadHeaderTimeout: time.Second, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)}
+	o.server = srv
+	go func() { _ = srv.Serve(l) }() // ends with down
 }
 
 func (o *soakOrigin) down() { _ = o.server.Close() }

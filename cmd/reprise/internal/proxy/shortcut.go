@@ -1,0 +1,270 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"net/textproto"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/reprise-go/reprise/internal/header"
+)
+
+// headEnd is what the head of a request ends in.
+const headEnd = "\r\n\r\n"
+
+// maxLines is how many fields a request may have that is answered without net/http.
+const maxLines = 48
+
+// maxCopied is how much of a body is copied behind its head, to be written with it; more is cheaper to write from where it is.
+const maxCopied = 8 << 10
+
+// shortcut is a request without a body whose head has one reading, and the stored answer to it: what is answered without
+// net/http, which takes more time to read a request and to write a head than the cache does for the rest. What is not certain is
+// never read here; what is read here and has no stored answer is read again, by net/http. Nothing that was read here
+// reaches the origin.
+type shortcut struct {
+	request http.Request
+	url     *url.URL
+	fields  http.Header
+	lines   [maxLines]string
+	plain   bool // nothing that is left to net/http was asked for
+
+	// It is the http.ResponseWriter, too.
+	answer http.Header
+	status int
+	body   []byte
+	odd    bool // the body came in pieces
+	out    bytes.Buffer
+	pieces [2][]byte
+	rest   net.Buffers
+}
+
+var shortcuts = sync.Pool{New: func() any {
+	return &shortcut{fields: make(http.Header), answer: make(http.Header)}
+}}
+
+func (x *shortcut) release() {
+	clear(x.fields)
+	clear(x.answer)
+	x.out.Reset()
+	if x.out.Cap() > 2*maxCopied {
+		x.out = bytes.Buffer{}
+	}
+	*x = shortcut{fields: x.fields, answer: x.answer, out: x.out}
+	shortcuts.Put(x)
+}
+
+// read reads the head of a request, to its empty line. It reports false unless it is a request of HTTP/1.1 without a body,
+// after which the connection goes on, spelled in the one way that everybody reads alike: then the next one begins right behind it.
+func (x *shortcut) read(head []byte) bool {
+	if !bytes.HasSuffix(head, []byte(headEnd)) {
+		return false
+	}
+	line, text, _ := strings.Cut(string(head), "\r\n")
+	method, line, _ := strings.Cut(line, " ")
+	target, version, _ := strings.Cut(line, " ")
+	if method != http.MethodGet && method != http.MethodHead || version != "HTTP/1.1" || !visible(target) || target[0] != '/' {
+		return false
+	}
+	var err error
+	if x.url, err = url.ParseRequestURI(target); err != nil {
+		return false
+	}
+	host, n := "", 0
+	x.plain = true
+	for {
+		line, text, _ = strings.Cut(text, "\r\n")
+		if line == "" {
+			break
+		}
+		name, value, ok := strings.Cut(line, ":")
+		value = strings.Trim(value, " \t")
+		if !ok || !plainName(name) || !plainValue(value) {
+			return false
+		}
+		switch name = textproto.CanonicalMIMEHeaderKey(name); name {
+		case "Host":
+			if host != "" || value == "" || !hostPort(value) {
+				return false
+			}
+			host = value
+			continue
+		case "Connection":
+			if !strings.EqualFold(value, "keep-alive") {
+				return false
+			}
+		case "Content-Length", "Expect":
+			return false
+		case "Pragma", "Range", "If-Range":
+			x.plain = false
+		default:
+			if header.HopByHop(name) {
+				return false
+			}
+		}
+		if n == maxLines {
+			return false
+		}
+		if x.lines[n] = value; x.fields[name] == nil {
+			x.fields[name] = x.lines[n : n+1 : n+1]
+		} else {
+			x.fields[name] = append(x.fields[name], value)
+		}
+		n++
+	}
+	x.request = http.Request{
+		Method: method, URL: x.url, RequestURI: target, Proto: version, ProtoMajor: 1, ProtoMinor: 1,
+		Header: x.fields, Body: http.NoBody, Host: host,
+	}
+	return host != "" && text == ""
+}
+
+// visible reports whether s has nothing but visible characters of ASCII, one at least, and no fragment.
+func visible(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] >= 0x7f || s[i] == '#' {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// plainName reports whether s is made of letters, digits and hyphens, as all names in use are.
+func plainName(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c != '-' && (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'z') {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// plainValue reports whether s has nothing but ASCII that can be printed, and tabs.
+func plainValue(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < ' ' || c >= 0x7f) && c != '\t' {
+			return false
+		}
+	}
+	return true
+}
+
+// Header implements [http.ResponseWriter].
+func (x *shortcut) Header() http.Header { return x.answer }
+
+// WriteHeader implements [http.ResponseWriter].
+func (x *shortcut) WriteHeader(status int) {
+	if x.status == 0 {
+		x.status = status
+	}
+}
+
+// Write keeps p, as [reprise.Route.ServeStored] allows.
+func (x *shortcut) Write(p []byte) (int, error) {
+	x.WriteHeader(http.StatusOK)
+	x.odd = x.odd || x.body != nil
+	x.body = p
+	return len(p), nil
+}
+
+// writable reports whether the answer is one of those that net/http would have written as send does.
+func (x *shortcut) writable() bool {
+	return !x.odd && x.status >= 200 && x.status != http.StatusNoContent &&
+		x.answer["Transfer-Encoding"] == nil && x.answer["Trailer"] == nil && x.answer["Connection"] == nil
+}
+
+// send writes the answer.
+func (x *shortcut) send(w io.Writer) error {
+	h := x.answer
+	if h["Content-Length"] == nil && x.status != http.StatusNotModified && x.request.Method != http.MethodHead {
+		h["Content-Length"] = []string{strconv.Itoa(len(x.body))}
+	}
+	if h["Date"] == nil {
+		h["Date"] = []string{time.Now().UTC().Format(http.TimeFormat)}
+	}
+	if _, typed := h["Content-Type"]; !typed && len(x.body) > 0 && h["Content-Encoding"] == nil {
+		h["Content-Type"] = []string{http.DetectContentType(x.body)}
+	}
+	x.out.WriteString("HTTP/1.1 ")
+	x.out.WriteString(strconv.Itoa(x.status))
+	x.out.WriteByte(' ')
+	x.out.WriteString(http.StatusText(x.status))
+	x.out.WriteString("\r\n")
+	_ = h.Write(&x.out)
+	x.out.WriteString("\r\n")
+	if len(x.body) <= maxCopied {
+		x.out.Write(x.body)
+		_, err := w.Write(x.out.Bytes())
+		return err
+	}
+	x.pieces = [2][]byte{x.out.Bytes(), x.body}
+	x.rest = x.pieces[:]
+	_, err := x.rest.WriteTo(w)
+	return err
+}
+
+// front answers requests on connections of which net/http knows nothing but that they are idle.
+type front struct {
+	server    *Server
+	idle      time.Duration // how long a connection may wait for a request
+	drain     time.Duration // how long an answer may take when the connection is to be closed; longer than anybody waits for it
+	answering atomic.Int64
+}
+
+// alone reports whether p is the head of one request without a body, and nothing else.
+func (f *front) alone(p []byte) bool {
+	x := shortcuts.Get().(*shortcut)
+	defer x.release()
+	return x.read(p)
+}
+
+// try answers the request whose head it is given, if that is stored. alone says that the next request begins right behind it.
+func (f *front) try(c *strictConn, head []byte) (alone, answered bool, err error) {
+	x := shortcuts.Get().(*shortcut)
+	defer x.release()
+	if !x.read(head) {
+		return false, false, nil
+	}
+	if !x.plain {
+		return true, false, nil
+	}
+	x.request.RemoteAddr, x.request.TLS = c.remote, c.tls
+	log := f.server.cfg.AccessLog
+	var e logEntry
+	if log != nil {
+		e = newLogEntry(&x.request)
+	}
+	if !f.server.serveStored(x, &x.request) {
+		return true, false, nil
+	}
+	err = x.send(c.Conn)
+	if log != nil {
+		e.write(context.Background(), log, x.status, int64(len(x.body)), x.answer, err == nil)
+	}
+	return true, true, err
+}
+
+// wait waits until no answer is under way. It is called when all connections are closed for new ones.
+func (f *front) wait(ctx context.Context) error {
+	if f == nil {
+		return nil
+	}
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for f.answering.Load() > 0 {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+	return nil
+}
