@@ -9,17 +9,6 @@ if ((EUID != 0)); then
 	as_root=(sudo -n)
 fi
 
-# The packages of servers start them, on ports that a developer may be using. policy-rc.d is how Debian is told not to;
-# where the machine has one already, it is the machine's own decision and stays.
-policy=/usr/sbin/policy-rc.d
-deny_services() {
-	if [[ ! -e $policy ]]; then
-		trap '"${as_root[@]}" rm -f "$policy"' EXIT
-		printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
-		"${as_root[@]}" chmod +x "$policy"
-	fi
-}
-
 # install_packages installs packages. Where it cannot, it calls fail with the reason and the remedy.
 install_packages() {
 	if ! have apt-get; then
@@ -31,9 +20,15 @@ install_packages() {
 	fi
 	echo "installing $*"
 	local apt=("${as_root[@]}" env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=120)
-	{
-		deny_services &&
-			"${apt[@]}" update &&
-			"${apt[@]}" install --no-install-recommends -y "$@" >/dev/null
-	} </dev/null || fail "apt-get could not install $*"
+	(
+		# The packages of servers start them, on ports that a developer may be using. policy-rc.d is how Debian is told not
+		# to; where the machine has one already, it is the machine's own decision and stays.
+		policy=/usr/sbin/policy-rc.d
+		if [[ ! -e $policy ]]; then
+			trap '"${as_root[@]}" rm -f "$policy"' EXIT
+			printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null &&
+				"${as_root[@]}" chmod +x "$policy" || exit 1
+		fi
+		"${apt[@]}" update && "${apt[@]}" install --no-install-recommends -y "$@" >/dev/null
+	) </dev/null || fail "apt-get could not install $*"
 }

@@ -12,7 +12,12 @@ version=$(sed -n '/DynamoDBLocal/,/version/s/.*<version>\(.*\)<.*/\1/p' tools/dy
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/reprise
 target=$cache/dynamodb-local-$version
 
-have() { command -v "$1" >/dev/null 2>&1; }
+fail() {
+	echo "dynamodb: $*" >&2
+	exit 1
+}
+
+. scripts/debian.sh
 
 missing=()
 have java || missing+=(default-jre-headless)
@@ -20,16 +25,7 @@ if [[ ! -d $target ]]; then
 	have mvn || missing+=(maven)
 fi
 if ((${#missing[@]})); then
-	as_root=()
-	if ((EUID != 0)); then
-		as_root=(sudo -n)
-	fi
-	apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=120)
-	echo "dynamodb: installing ${missing[*]}"
-	"${apt[@]}" update && "${apt[@]}" install --no-install-recommends -y "${missing[@]}" >/dev/null || {
-		echo "dynamodb: please install ${missing[*]}" >&2
-		exit 1
-	}
+	install_packages "${missing[@]}"
 fi
 
 if [[ -d $target ]]; then
