@@ -94,8 +94,8 @@ type Sequencer interface {
 	// returns without error, every later Marks and GetMarked, in any process, sees it.
 	Raise(ctx context.Context, names ...string) (uint64, error)
 
-	// GetMarked is Get and Marks in one round trip. The marks are valid also when the error matches
-	// [ErrNotFound].
+	// GetMarked is Get and Marks in one round trip, but for exceptions. The marks are valid also when the error
+	// matches [ErrNotFound].
 	GetMarked(ctx context.Context, key string, names ...string) ([]byte, Marks, error)
 }
 

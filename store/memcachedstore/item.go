@@ -23,7 +23,7 @@ const (
 	plainMark       = "|" // a value, under its own key
 	hashedMark      = "#" // a value, under the hash of its key
 	pieceMark       = "+" // a piece of a value
-	controlMark     = "!" // the sequence
+	controlMark     = "@" // the sequence
 	leaseMark       = "=" // a lease, under its own name
 	hashedLeaseMark = "~" // a lease, under the hash of its name
 )

@@ -47,7 +47,7 @@ func (s *Store) Node(key string) string {
 	if len(s.cfg.Servers) == 1 {
 		return ""
 	}
-	itemKey := s.lifeKey()
+	itemKey := s.lifeKey
 	if key != "" {
 		itemKey = s.dataKey(key)
 	}

@@ -10,15 +10,14 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/reprise-go/reprise/store"
 	"github.com/reprise-go/reprise/store/memcachedstore/internal/meta"
 )
 
 // The sequence lives in items of one server, the one that the life item's key belongs to:
 //
-//	prefix!            life: the incarnation, a random number in hexadecimal
-//	prefix!<life>      the number that was issued last in this life, decimal
-//	prefix!<life>.<n>  slot n: the number it was last raised to, decimal, or "?"
+//	prefix@            life: the incarnation, a random number in hexadecimal
+//	prefix@<life>      the number that was issued last in this life, decimal
+//	prefix@<life>.<n>  slot n: the number it was last raised to, decimal, or "?"
 //
 // None of them expires, and each of them may be evicted at any moment. What was raised must stay raised all the same:
 // a reader may find a slot higher than it was raised, or a new life, never a slot that is lower. This is why it holds.
@@ -50,11 +49,25 @@ import (
 // it finds was raised in that life. The counter is read before the slots, so that Newest may be older than they are,
 // never younger. A reader that is stopped in the middle holds what was true when it read the life.
 //
+// (6) A process remembers what it found of slots, with the life and the counter that it had read before them, and goes by
+// that as long as it finds the same life and the same counter, c. By (1) every number that was issued by then is at most c, and
+// had been issued when c was read first. Consider a Raise that has such a number n for its last. It made its slots "?"
+// before that; so what was found of them after c, and settled where it was "?" or gone, is n or more, by (2). A Raise
+// that begins again with another number increases the counter again.
+// So who goes by what is remembered has the slots of every Raise whose number it has, as (2) wants it, and of every Raise
+// that had returned when it began, as (3) does. What has become of a slot since does not matter: whoever asks for one that
+// was evicted finds it higher, nobody finds it lower.
+//
+// The value takes no part in this order. It may be read before the slots, which come in a second round trip where the
+// counter is another, or after them, as where they are remembered or the value is on another server. An entry that was made before
+// is compared with every Raise that had returned when the look-up began; one that is younger than the counter is refused.
+//
 // A server that restarts empty, or is flushed, has lost the life: (4). A life costs a miss for everything, a slot that
 // is gone for what was stored before the number issued last.
 
-// slots is the number of slots: 65,536, about 6 MiB of small items once all were used.
-const slots = 1 << 16
+// slots is the number of slots: 262,144, about 24 MiB of small items once all were used. Who changes it changes
+// controlMark as well: processes that count differently must not read each other's slots.
+const slots = 1 << 18
 
 // rounds bounds the repetitions of what others may disturb.
 const rounds = 32
@@ -64,23 +77,31 @@ const unknown = "?"
 // errLost says that the counter of a life is gone, or no number.
 var errLost = errors.New("the sequence was lost")
 
-func (s *Store) lifeKey() string { return s.cfg.Prefix + controlMark }
+func (s *Store) counterKey(life uint64) string { return s.lifeKey + strconv.FormatUint(life, 16) }
 
-func (s *Store) counterKey(life uint64) string {
-	return s.cfg.Prefix + controlMark + strconv.FormatUint(life, 16)
-}
-
-func (s *Store) slotKeys(life uint64, names []string) []string {
-	keys := make([]string, len(names))
-	key := append([]byte(s.counterKey(life)), '.')
-	for i, name := range names {
-		keys[i] = string(strconv.AppendUint(key, hash(name)%slots, 10))
+// appendSlots appends the slots of names.
+func appendSlots(to []uint32, names []string) []uint32 {
+	for _, name := range names {
+		to = append(to, uint32(hash(name)%slots))
 	}
-	return keys
+	return to
 }
 
-// sequencer returns the server that the sequence lives on. It is chosen by the life item's key alone.
-func (s *Store) sequencer() *meta.Server { return s.on(s.lifeKey()) }
+// appendSlotKeys appends the keys of slots, in the life whose counter is at counterKey. It is one allocation.
+func appendSlotKeys(to []string, counterKey string, slots []uint32) []string {
+	const digits = 10
+	var all strings.Builder
+	all.Grow(len(slots) * (len(counterKey) + 1 + digits))
+	var n [digits]byte
+	for _, slot := range slots {
+		from := all.Len()
+		all.WriteString(counterKey)
+		all.WriteByte('.')
+		all.Write(strconv.AppendUint(n[:0], uint64(slot), 10))
+		to = append(to, all.String()[from:])
+	}
+	return to
+}
 
 func number(r meta.Reply) (uint64, bool) {
 	if r.Status != meta.OK {
@@ -98,119 +119,22 @@ func lifeOf(r meta.Reply) (uint64, bool) {
 	return n, err == nil && n != 0
 }
 
-// Marks implements [store.Sequencer].
-func (s *Store) Marks(ctx context.Context, names ...string) (store.Marks, error) {
-	m, err := s.marks(ctx, names, nil, nil)
-	return m, s.wrap("marks", err)
-}
-
-// GetMarked implements [store.Sequencer]. Where the value is on another server than the sequence, both are asked at the
-// same time.
-func (s *Store) GetMarked(ctx context.Context, key string, names ...string) ([]byte, store.Marks, error) {
-	get := meta.Command{Op: meta.Get, Key: s.dataKey(key)}
-	var got meta.Reply
-	var m store.Marks
-	var err error
-	if server := s.on(get.Key); server == s.sequencer() {
-		m, err = s.marks(ctx, names, &get, &got)
-	} else {
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
-		read := make(chan error, 1) // its sender ends with the exchange, which ends with ctx
-		go func() {
-			var replies [1]meta.Reply
-			err := server.Do(ctx, []meta.Command{get}, replies[:])
-			got = replies[0]
-			read <- err
-		}()
-		if m, err = s.marks(ctx, names, nil, nil); err != nil {
-			cancel()
-		}
-		if getErr := <-read; err == nil {
-			err = getErr
-		}
-	}
-	if err != nil {
-		return nil, m, s.wrap("get marked", err)
-	}
-	value, err := s.value(ctx, got)
-	return value, m, s.wrap("get marked", err)
-}
-
-// marks reads the slots of names. With get it executes that as well, in the same round trip.
-func (s *Store) marks(ctx context.Context, names []string, get *meta.Command, got *meta.Reply) (store.Marks, error) {
-	for range rounds {
-		life := s.life.Load()
-		keys := s.slotKeys(life, names)
-		cmds := make([]meta.Command, 0, 3+len(keys))
-		cmds = append(cmds, meta.Command{Op: meta.Inspect, Key: s.lifeKey()}, meta.Command{Op: meta.Get, Key: s.counterKey(life)})
-		for _, key := range keys {
-			cmds = append(cmds, meta.Command{Op: meta.Get, Key: key})
-		}
-		if get != nil {
-			cmds = append(cmds, *get)
-		}
-		replies := make([]meta.Reply, len(cmds))
-		if err := s.sequencer().Do(ctx, cmds, replies); err != nil {
-			return store.Marks{}, err
-		}
-		if get != nil {
-			*got, get = replies[len(replies)-1], nil
-		}
-
-		current, ok := lifeOf(replies[0])
-		newest, counts := number(replies[1])
-		switch {
-		case !ok, current == life && !counts:
-			if err := s.begin(ctx, replies[0].CAS); err != nil {
-				return store.Marks{}, err
-			}
-			continue
-		case current != life:
-			s.life.Store(current)
-			continue
-		}
-		m := store.Marks{Incarnation: life, Newest: newest, Slots: make([]uint64, len(names))}
-		var unsettled []string
-		for i, r := range replies[2 : 2+len(keys)] {
-			if m.Slots[i], ok = number(r); !ok {
-				unsettled = append(unsettled, keys[i])
-			}
-		}
-		if len(unsettled) == 0 {
-			return m, nil
-		}
-		settled, _, err := s.advance(ctx, life, unsettled, false)
-		if errors.Is(err, errLost) {
-			continue
-		}
-		if err != nil {
-			return store.Marks{}, err
-		}
-		for i, key := range keys {
-			if n, ok := settled[key]; ok {
-				m.Slots[i] = n
-			}
-		}
-		return m, nil
-	}
-	return store.Marks{}, errBusy
-}
-
 // Raise implements [store.Sequencer]. It takes two round trips, and two more where a slot was gone.
 func (s *Store) Raise(ctx context.Context, names ...string) (uint64, error) {
+	slots := appendSlots(nil, names)
 	for range rounds {
-		life := s.life.Load()
-		if life == 0 {
+		k := s.known.Load()
+		if k.life == 0 {
 			if _, err := s.marks(ctx, nil, nil, nil); err != nil {
 				return 0, s.wrap("raise", err)
 			}
-			life = s.life.Load()
+			k = s.known.Load()
 		}
-		_, n, err := s.advance(ctx, life, s.slotKeys(life, names), true)
+		_, n, err := s.advance(ctx, k.life, appendSlotKeys(nil, k.counterKey, slots), true)
 		var refused *meta.Error
 		switch {
 		case err == nil:
+			s.knownAt(k.life, n)
 			return n, nil
 		case errors.Is(err, errLost), errors.As(err, &refused): // what is no number cannot be increased
 			if _, err := s.marks(ctx, nil, nil, nil); err != nil {
@@ -223,6 +147,24 @@ func (s *Store) Raise(ctx context.Context, names ...string) (uint64, error) {
 	return 0, s.wrap("raise", errBusy)
 }
 
+// renew begins another life if there is none that is whole.
+func (s *Store) renew(ctx context.Context) error {
+	var reply [1]meta.Reply
+	if err := s.sequencer.Do(ctx, []meta.Command{{Op: meta.Inspect, Key: s.lifeKey}}, reply[:]); err != nil {
+		return err
+	}
+	cas := reply[0].CAS
+	if life, ok := lifeOf(reply[0]); ok {
+		if err := s.sequencer.Do(ctx, []meta.Command{{Op: meta.Get, Key: s.counterKey(life)}}, reply[:]); err != nil {
+			return err
+		}
+		if _, counts := number(reply[0]); counts {
+			return nil // others were faster
+		}
+	}
+	return s.begin(ctx, cas)
+}
+
 // begin begins another life in the place of the life item of that CAS; 0 is none at all. If others were faster, theirs
 // stays.
 func (s *Store) begin(ctx context.Context, cas uint64) error {
@@ -231,12 +173,12 @@ func (s *Store) begin(ctx context.Context, cas uint64) error {
 	life := max(1, binary.LittleEndian.Uint64(b[:]))
 	// Two exchanges, since one may be repeated: the counter must not be made again once the life is known.
 	var reply [1]meta.Reply
-	err := s.sequencer().Do(ctx, []meta.Command{{Op: meta.Set, Absent: true, Key: s.counterKey(life), Value: []byte("0")}}, reply[:])
+	err := s.sequencer.Do(ctx, []meta.Command{{Op: meta.Set, Absent: true, Key: s.counterKey(life), Value: []byte("0")}}, reply[:])
 	if err != nil {
 		return err
 	}
-	return s.sequencer().Do(ctx, []meta.Command{{
-		Op: meta.Set, Absent: cas == 0, CAS: cas, Key: s.lifeKey(), Value: []byte(strconv.FormatUint(life, 16)),
+	return s.sequencer.Do(ctx, []meta.Command{{
+		Op: meta.Set, Absent: cas == 0, CAS: cas, Key: s.lifeKey, Value: []byte(strconv.FormatUint(life, 16)),
 	}}, reply[:])
 }
 
@@ -248,7 +190,7 @@ func (s *Store) advance(ctx context.Context, life uint64, keys []string, raise b
 	keys = slices.Compact(keys)
 	settled = make(map[string]uint64, len(keys))
 	all := keys
-	server, counter, current := s.sequencer(), s.counterKey(life), meta.Command{Op: meta.Get, Key: s.lifeKey()}
+	server, counter, current := s.sequencer, s.counterKey(life), meta.Command{Op: meta.Get, Key: s.lifeKey}
 	value := func(n uint64) []byte { return strconv.AppendUint(nil, n, 10) }
 
 	issue := raise   // whether to begin (again) with another number

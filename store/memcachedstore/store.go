@@ -112,8 +112,12 @@ type Store struct {
 	cfg     Config
 	ring    ring
 	servers []*meta.Server
-	life    atomic.Uint64 // the incarnation seen last: a guess that saves a round trip
 	closed  atomic.Bool
+
+	lifeKey   string       // of the item that the sequence begins with
+	sequencer *meta.Server // that has the sequence: the one that lifeKey belongs to
+	known     atomic.Pointer[known]
+	exchanges sync.Pool // of *exchange
 }
 
 var (
@@ -136,6 +140,9 @@ func New(cfg Config) (*Store, error) {
 			MaxValue: uint64(max(cfg.MaxValueBytes, cfg.ItemBytes)), //nolint:gosec // not negative
 		}))
 	}
+	s.lifeKey = cfg.Prefix + controlMark
+	s.sequencer = s.on(s.lifeKey)
+	s.known.Store(s.newKnown(0, 0))
 	return s, nil
 }
 
@@ -211,7 +218,12 @@ func (s *Store) GetMulti(ctx context.Context, keys []string) ([][]byte, error) {
 }
 
 // on returns the server that a key of the servers' belongs to.
-func (s *Store) on(key string) *meta.Server { return s.servers[s.ring.server(key)] }
+func (s *Store) on(key string) *meta.Server {
+	if len(s.servers) == 1 {
+		return s.servers[0]
+	}
+	return s.servers[s.ring.server(key)]
+}
 
 // do executes commands, each on the server that its key belongs to, and returns their replies in the same order. The
 // order of execution holds for those of one server.

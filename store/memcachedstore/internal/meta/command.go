@@ -34,7 +34,7 @@ type Command struct {
 	Value  []byte // Set
 	TTL    int64  // Set: as Memcached counts: seconds up to 30 days, Unix time beyond, 0 for ever
 	CAS    uint64 // Set: only over the item of this number; 0 is any
-	Into   []byte // Get, Inspect: where a value of just this length is read to
+	Into   []byte // Get, Inspect: where a value that is no longer is read to
 }
 
 // Status is the outcome of a Command.
@@ -156,20 +156,29 @@ func (c *Command) readValue(r *bufio.Reader, rest []byte, tag, maxValue uint64) 
 	if !ok || size > maxValue || c.Op != Get && c.Op != Inspect && c.Op != Increment || !rep.parse(rest, tag, false) {
 		return Reply{}, errGarbled
 	}
-	if c.Into != nil && size == uint64(len(c.Into)) {
-		rep.Value = c.Into
-	} else {
-		rep.Value = make([]byte, size)
+	if c.Into == nil || size > uint64(len(c.Into)) {
+		// With its end: that would often be one more read from the connection.
+		rep.Value = make([]byte, size+2)
+		if _, err := io.ReadFull(r, rep.Value); err != nil {
+			return Reply{}, err
+		}
+		var end []byte
+		rep.Value, end = rep.Value[:size:size], rep.Value[size:]
+		if string(end) != "\r\n" {
+			return Reply{}, errGarbled
+		}
+		return rep, nil
 	}
+	rep.Value = c.Into[:size:size]
 	if _, err := io.ReadFull(r, rep.Value); err != nil {
 		return Reply{}, err
 	}
-	var end [2]byte
-	if _, err := io.ReadFull(r, end[:]); err != nil {
-		return Reply{}, err
-	}
-	if string(end[:]) != "\r\n" {
-		return Reply{}, errGarbled
+	for _, want := range "\r\n" {
+		if got, err := r.ReadByte(); err != nil {
+			return Reply{}, err
+		} else if rune(got) != want {
+			return Reply{}, errGarbled
+		}
 	}
 	return rep, nil
 }

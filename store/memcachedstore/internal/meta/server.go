@@ -43,6 +43,8 @@ type conn struct {
 	r   *bufio.Reader
 	w   *bufio.Writer
 	tag uint64
+
+	interrupt func() // ends an exchange that is under way; made once, since each exchange needs one
 }
 
 // NewServer returns a pool without connections.
@@ -79,8 +81,10 @@ func (s *Server) Do(ctx context.Context, cmds []Command, replies []Reply) error 
 	}
 	if c != nil {
 		err := s.exchange(ctx, c, deadline, cmds, replies)
-		var refused *Error
-		if err == nil || ctx.Err() != nil || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, ErrTooLarge) || errors.As(err, &refused) {
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil || answered(err) {
 			return s.explain(ctx, err)
 		}
 		s.drop()
@@ -89,6 +93,12 @@ func (s *Server) Do(ctx context.Context, cmds []Command, replies []Reply) error 
 		err = s.exchange(ctx, c, deadline, cmds, replies)
 	}
 	return s.explain(ctx, err)
+}
+
+// answered reports whether err came of a connection that was alive.
+func answered(err error) bool {
+	var refused *Error
+	return errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, ErrTooLarge) || errors.As(err, &refused)
 }
 
 // explain makes an error that was caused by the end of ctx match it.
@@ -111,7 +121,7 @@ func (s *Server) exchange(ctx context.Context, c *conn, deadline time.Time, cmds
 	}
 	stop := func() bool { return true }
 	if ctx.Done() != nil {
-		stop = context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
+		stop = context.AfterFunc(ctx, c.interrupt)
 	}
 	err := c.exchange(cmds, replies, s.cfg.MaxValue)
 	// A connection whose deadline may still be moved by the end of ctx is not for the next.
@@ -192,7 +202,10 @@ func (s *Server) dial(ctx context.Context, deadline time.Time) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &conn{Conn: nc, r: bufio.NewReaderSize(nc, 8<<10), w: bufio.NewWriterSize(nc, 8<<10), tag: 1}, nil
+	return &conn{
+		Conn: nc, r: bufio.NewReaderSize(nc, 8<<10), w: bufio.NewWriterSize(nc, 8<<10), tag: 1,
+		interrupt: func() { _ = nc.SetDeadline(time.Unix(1, 0)) },
+	}, nil
 }
 
 // Close closes the kept connections. One in use is closed when it is given back.
