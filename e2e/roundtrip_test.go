@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -95,7 +96,8 @@ func trips(t *testing.T, what string, h http.Handler, path string, want int) {
 	}
 }
 
-// TestHitCommands looks at what a server of its own counts while there are hits alone.
+// TestHitCommands looks at what a server of its own counts while there are hits alone, of which some met before. What is done
+// once in a while, and what a new connection does first, is no part of a hit: then it counts again.
 func TestHitCommands(t *testing.T) {
 	const n = 100
 	for _, tt := range []struct {
@@ -104,7 +106,7 @@ func TestHitCommands(t *testing.T) {
 		count func(t *testing.T, addr string) map[string]string
 		want  map[string]string // what is counted after n hits more than before
 	}{
-		{"redis", realserver.NewRedis, redisCommands, map[string]string{"get": "100", "bitfield_ro": "100"}},
+		{"redis", realserver.NewRedis, redisCommands, map[string]string{"get": "100"}},
 		{"memcached", realserver.NewMemcached, memcachedCommands, map[string]string{"cmd_get": "300", "get_hits": "300"}},
 	} {
 		t.Run(tt.kind, func(t *testing.T) {
@@ -112,42 +114,54 @@ func TestHitCommands(t *testing.T) {
 			server := tt.start(t)
 			c := openCache(t, place{kind: tt.kind, addrs: []string{server.Addr()}, prefix: "hits"})
 			h := c.WrapFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "v") }, reprise.TTL(time.Hour))
-			for range 3 { // until the store knows the marks
-				hit(t, h, "/")
-			}
+			hit(t, h, "/")
 			settle(t, func() string { return fmt.Sprint(tt.count(t, server.Addr())) })
-			changed := countHits(t, func() map[string]string { return tt.count(t, server.Addr()) }, func() {
-				for range n {
-					hit(t, h, "/")
+			for deadline := time.Now().Add(20 * time.Second); ; {
+				meet(h)
+				changed := countHits(t, func() map[string]string { return tt.count(t, server.Addr()) }, func() {
+					for range n {
+						hit(t, h, "/")
+					}
+				})
+				if fmt.Sprint(changed) == fmt.Sprint(tt.want) {
+					break
 				}
-			})
-			if fmt.Sprint(changed) != fmt.Sprint(tt.want) {
-				t.Errorf("%d hits are %v; want %v", n, changed, tt.want)
+				if time.Now().After(deadline) {
+					t.Fatalf("%d hits are %v; want %v", n, changed, tt.want)
+				}
 			}
 		})
 	}
 }
 
-// countHits returns by how much the counts of a server change while hits asks. A connection that the client opens meanwhile
-// greets the server and looks at its incarnation, which is no part of a hit: then it counts again.
+// meet asks several times at once.
+func meet(h http.Handler) {
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 20 {
+				h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
+			}
+		})
+	}
+	all.Wait()
+}
+
+// countHits returns by how much the counts of a server change while hits asks.
 func countHits(t *testing.T, count func() map[string]string, hits func()) map[string]string {
 	t.Helper()
-	for {
-		before := count()
-		if len(before) == 0 {
-			t.Fatal("the server counts nothing")
-		}
-		hits()
-		changed := make(map[string]string)
-		for name, after := range count() {
-			if after != before[name] {
-				changed[name] = difference(t, before[name], after)
-			}
-		}
-		if _, greeted := changed["hello"]; !greeted {
-			return changed
+	before := count()
+	if len(before) == 0 {
+		t.Fatal("the server counts nothing")
+	}
+	hits()
+	changed := make(map[string]string)
+	for name, after := range count() {
+		if after != before[name] {
+			changed[name] = difference(t, before[name], after)
 		}
 	}
+	return changed
 }
 
 // settle waits until what is counted stays the same: the write of a miss has its followers, such as giving a lease back.

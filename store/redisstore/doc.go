@@ -19,9 +19,15 @@
 // # Keys
 //
 // With the prefix "reprise:", the value of the key k is the string "reprise:{:k}", the lease of the name n the hash
-// "reprise:lock{:n}" and the marks of the [store.Sequencer] the string "reprise:marks", of 512 KiB. The store touches
+// "reprise:lock{:n}" and the marks of the [store.Sequencer] the string "reprise:marks:2", of 2 MiB. The store touches
 // nothing else: it never flushes a database and never lists one with KEYS. Braces make the lease of a name share a
 // Cluster's slot with the value of the same key.
+//
+// # Look-ups
+//
+// GetMarked is one GET while nothing is invalidated: the server is asked to announce when the marks change (CLIENT
+// TRACKING), on the connection that they were read on. Where it cannot or may not, and in a Cluster, they are read with each
+// value, in the same round trip.
 //
 // # Invalidation when a server forgets
 //

@@ -276,10 +276,10 @@ func TestClusterSlotMoves(t *testing.T) {
 	n := raise(t, s, "name")
 	before := marks(t, s, "name")
 
-	slot := do(t, nodes[0].Addr(), "CLUSTER", "KEYSLOT", "reprise:marks")
+	slot := do(t, nodes[0].Addr(), "CLUSTER", "KEYSLOT", "reprise:marks:2")
 	var from, to *realserver.Server
 	for _, node := range nodes {
-		if _, err := realserver.RedisDo(node.Addr(), "EXISTS", "reprise:marks"); err == nil {
+		if _, err := realserver.RedisDo(node.Addr(), "EXISTS", "reprise:marks:2"); err == nil {
 			from = node
 		} else {
 			to = node
@@ -289,7 +289,7 @@ func TestClusterSlotMoves(t *testing.T) {
 	_, port, _ := strings.Cut(to.Addr(), ":")
 	do(t, to.Addr(), "CLUSTER", "SETSLOT", slot, "IMPORTING", fromID)
 	do(t, from.Addr(), "CLUSTER", "SETSLOT", slot, "MIGRATING", toID)
-	do(t, from.Addr(), "MIGRATE", "127.0.0.1", port, "reprise:marks", "0", "5000")
+	do(t, from.Addr(), "MIGRATE", "127.0.0.1", port, "reprise:marks:2", "0", "5000")
 	for _, node := range []*realserver.Server{to, from} {
 		do(t, node.Addr(), "CLUSTER", "SETSLOT", slot, "NODE", toID)
 	}
@@ -317,6 +317,7 @@ func TestLeastPrivileges(t *testing.T) {
 	if failed, all := storm(t, s, 100*time.Millisecond); failed > 0 {
 		t.Errorf("%d of %d calls failed", failed, all)
 	}
+	warm(t, server.Addr(), s, "key", "name")
 	watch(t, s)
 	set(t, s, "cleared", time.Hour)
 	if n, err := s.Clear(t.Context(), "cleared"); n != 1 || err != nil {

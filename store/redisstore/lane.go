@@ -23,10 +23,15 @@ type lane struct {
 	owner *connection
 	addr  string // of the server, if a Sentinel may name another
 	gate  *gate
+	key   string // of the marks
 
 	// incarnation is that of the marks which were found to belong to the server's run, or made for it.
 	incarnation atomic.Uint64
 	checked     atomic.Int64 // when addr was compared with the master's last, in Unix nanoseconds
+
+	known    atomic.Pointer[known] // nil as long as the server does not track the lane
+	asked    atomic.Int64          // when it was asked to last, in Unix nanoseconds; the highest when that is settled
+	verified atomic.Int64          // when marks were last read because it was time to, in Unix nanoseconds
 }
 
 const (
@@ -44,7 +49,7 @@ func (s *Store) openLane() (*lane, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &lane{owner: c, addr: c.master(), gate: newGate()}
+	l := &lane{owner: c, addr: c.master(), gate: newGate(), key: s.keys.marks}
 	l.checked.Store(time.Now().UnixNano())
 	l.DedicatedClient, _ = c.Dedicate()
 	if err := l.adopt(ctx, s); err != nil {
@@ -80,7 +85,7 @@ func (l *lane) adopt(ctx context.Context, s *Store) error {
 	replies := l.DoMulti(ctx,
 		l.B().Info().Section("server").Build(),
 		l.B().Info().Section("replication").Build(),
-		l.B().Exists().Key(s.keys.marks).Build())
+		l.B().Exists().Key(l.key).Build())
 	server, err := replies[0].ToString()
 	if err != nil {
 		return fmt.Errorf("info: %w", err)
@@ -107,7 +112,7 @@ func (l *lane) adopt(ctx context.Context, s *Store) error {
 	for binary.BigEndian.Uint64(fresh) == 0 {
 		binary.BigEndian.PutUint64(fresh, rand.Uint64()) //nolint:gosec // unique, not secret
 	}
-	reply, err := l.Do(ctx, l.B().Eval().Script(adoptScript).Numkeys(1).Key(s.keys.marks).
+	reply, err := l.Do(ctx, l.B().Eval().Script(adoptScript).Numkeys(1).Key(l.key).
 		Arg(run, string(fresh), strconv.Itoa(runAt*8), strconv.Itoa(slotsAt*8-1), strconv.Itoa(marksSize-1)).
 		Build()).AsBytes()
 	if err != nil {
@@ -117,6 +122,7 @@ func (l *lane) adopt(ctx context.Context, s *Store) error {
 		return fmt.Errorf("an incarnation of %d bytes", len(reply))
 	}
 	l.incarnation.Store(binary.BigEndian.Uint64(reply))
+	l.forget()
 	return nil
 }
 

@@ -21,7 +21,7 @@ const (
 	runAt     = 2
 	slotsAt   = runAt + runLength/8
 	marksSize = (slotsAt + markSlots) * 8 // bytes
-	word      = "i64"
+	word64    = "i64"
 )
 
 // adoptScript returns the incarnation of the marks. Those of another run it replaces. KEYS: marks. ARGV: the run, ""
@@ -56,9 +56,10 @@ return number
 
 // Marks implements [store.Sequencer].
 func (s *Store) Marks(ctx context.Context, names ...string) (store.Marks, error) {
+	slots := slotsOf(make([]uint32, 0, fewNames), names)
 	var m store.Marks
 	err := s.onLane(ctx, func(l *lane) (err error) {
-		m, err = l.marks(l.Do(ctx, s.readMarks(l.B(), names)), len(names))
+		m, err = l.marks(l.Do(ctx, l.read(slots)), len(slots))
 		return err
 	})
 	if err != nil {
@@ -69,16 +70,12 @@ func (s *Store) Marks(ctx context.Context, names ...string) (store.Marks, error)
 
 // Raise implements [store.Sequencer].
 func (s *Store) Raise(ctx context.Context, names ...string) (uint64, error) {
-	args := make([]string, 1, 1+len(names))
-	for _, name := range names {
-		if arg := "#" + strconv.Itoa(slotsAt+int(slotOf(name))); !slices.Contains(args, arg) {
-			args = append(args, arg)
-		}
-	}
+	slots := slotsOf(nil, names)
+	slices.Sort(slots)
+	slots = slices.Compact(slots)
 	var number int64
 	err := s.onLane(ctx, func(l *lane) (err error) {
-		args[0] = string(binary.BigEndian.AppendUint64(nil, l.incarnation.Load()))
-		number, err = l.Do(ctx, l.B().Eval().Script(raiseScript).Numkeys(1).Key(s.keys.marks).Arg(args...).Build()).AsInt64()
+		number, err = l.Do(ctx, l.raise(slots)).AsInt64()
 		if err == nil && number <= 0 {
 			err = errIncarnation
 		}
@@ -90,8 +87,8 @@ func (s *Store) Raise(ctx context.Context, names ...string) (uint64, error) {
 	return uint64(number), nil //nolint:gosec // positive
 }
 
-// GetMarked implements [store.Sequencer]: one round trip on one connection. In a Cluster, where the value and the marks
-// are on different nodes, it is two at the same time.
+// GetMarked implements [store.Sequencer]: one round trip on one connection, and a second one if the marks change in that
+// moment. In a Cluster, where the value and the marks are on different nodes, it is two at the same time.
 func (s *Store) GetMarked(ctx context.Context, key string, names ...string) ([]byte, store.Marks, error) {
 	c, err := s.client.get(ctx)
 	if err != nil {
@@ -101,22 +98,80 @@ func (s *Store) GetMarked(ctx context.Context, key string, names ...string) ([]b
 	if c.cluster {
 		return s.getApart(ctx, c, valueKey, names)
 	}
-	var m store.Marks
-	var value []byte
-	var getErr error
+	slots := slotsOf(make([]uint32, 0, fewNames), names)
+	var found marked
 	err = s.onLane(ctx, func(l *lane) (err error) {
-		replies := l.DoMulti(ctx, l.B().Get().Key(valueKey).Build(), s.readMarks(l.B(), names))
-		value, getErr = bytesOf(replies[0])
-		m, err = l.marks(replies[1], len(names))
+		found, err = l.getMarked(ctx, valueKey, slots)
 		return err
 	})
+	if err == nil {
+		err = found.err
+	}
 	if err != nil {
-		return nil, store.Marks{}, fail("get marked", err)
+		return nil, found.marks, fail("get marked", err)
 	}
-	if getErr != nil {
-		return nil, m, fail("get marked", getErr)
+	return found.value, found.marks, nil
+}
+
+// fewNames is how many names most look-ups have at most.
+const fewNames = 16
+
+// marked is a value, or why there is none, and the marks that were read with it.
+type marked struct {
+	value []byte
+	err   error
+	marks store.Marks
+}
+
+// getMarked returns an error if it cannot tell the marks.
+func (l *lane) getMarked(ctx context.Context, valueKey string, slots []uint32) (f marked, err error) {
+	k := l.known.Load()
+	if k == nil && l.gate.held.Load() > 0 {
+		l.follow(ctx)
+		k = l.known.Load()
 	}
-	return value, m, nil
+	get := l.B().Get().Key(valueKey).Build()
+	if k != nil && !l.due() {
+		var ok bool
+		if f.marks, ok = k.marks(slots); ok {
+			reply := l.Do(ctx, get)
+			if err := reply.NonRedisError(); err != nil {
+				return marked{}, err
+			}
+			f.value, f.err = bytesOf(reply)
+			if l.known.Load() == k && (f.err == nil || errors.Is(f.err, store.ErrNotFound)) {
+				return f, nil
+			}
+			// The marks have changed, or the server is not what it was.
+			_, f.marks, err = l.readMarks(ctx, slots)
+			return f, err
+		}
+	}
+	replies, m, err := l.readMarks(ctx, slots, append(make([]rueidis.Completed, 0, 3), get)...)
+	if err != nil {
+		return marked{}, err
+	}
+	f.marks = m
+	f.value, f.err = bytesOf(replies[0])
+	return f, nil
+}
+
+// readMarks reads the marks of slots after what the commands do, and keeps in mind what it read if the server tracks the
+// lane.
+func (l *lane) readMarks(ctx context.Context, slots []uint32, commands ...rueidis.Completed) ([]rueidis.RedisResult, store.Marks, error) {
+	// What is announced from here on outdates k and what it learns.
+	k := l.known.Load()
+	if k != nil {
+		// It holds for the next command. rueidis writes commands that were given together without others in between.
+		commands = append(commands, l.B().ClientCaching().Yes().Build())
+	}
+	replies := l.DoMulti(ctx, append(commands, l.read(slots))...)
+	last := len(replies) - 1
+	m, err := l.marks(replies[last], len(slots))
+	if err == nil && k != nil && replies[last-1].Error() == nil && !k.learn(slots, m) {
+		l.known.CompareAndSwap(k, new(known)) // the marks have changed, and nothing was announced
+	}
+	return replies, m, err
 }
 
 // getApart is GetMarked where the value and the marks are on different nodes. Either may be read first: both are read
@@ -142,26 +197,36 @@ func (s *Store) getApart(ctx context.Context, c *connection, valueKey string, na
 	return value, m, nil
 }
 
-// readMarks reads the incarnation, the newest number and the slots of names as of one moment.
-func (s *Store) readMarks(b rueidis.Builder, names []string) rueidis.Completed {
-	read := b.BitfieldRo().Key(s.keys.marks).Get().Get(word, 0).Get(word, wordBits)
-	for _, name := range names {
-		read = read.Get(word, (slotsAt+int64(slotOf(name)))*wordBits)
+// raise issues a number and raises slots to it.
+func (l *lane) raise(slots []uint32) rueidis.Completed {
+	args := make([]string, 1, 1+len(slots))
+	args[0] = string(binary.BigEndian.AppendUint64(nil, l.incarnation.Load()))
+	for _, slot := range slots {
+		args = append(args, "#"+strconv.Itoa(slotsAt+int(slot)))
+	}
+	return l.B().Eval().Script(raiseScript).Numkeys(1).Key(l.key).Arg(args...).Build()
+}
+
+// read reads the incarnation, the newest number and slots as of one moment.
+func (l *lane) read(slots []uint32) rueidis.Completed {
+	read := l.B().BitfieldRo().Key(l.key).Get().Get(word64, 0).Get(word64, wordBits)
+	for _, slot := range slots {
+		read = read.Get(word64, (slotsAt+int64(slot))*wordBits)
 	}
 	return read.Build()
 }
 
-// marks decodes the reply to readMarks.
-func (l *lane) marks(reply rueidis.RedisResult, names int) (store.Marks, error) {
+// marks decodes the reply to read.
+func (l *lane) marks(reply rueidis.RedisResult, slots int) (store.Marks, error) {
 	words, err := reply.ToArray()
 	if err != nil {
 		return store.Marks{}, err
 	}
-	if len(words) != 2+names {
+	if len(words) != 2+slots {
 		return store.Marks{}, errors.New("a reply of another length than asked for")
 	}
 	// Where there are no marks, every word is 0, which is no incarnation.
-	m := store.Marks{Slots: make([]uint64, names)}
+	m := store.Marks{Slots: make([]uint64, slots)}
 	for i, field := range words {
 		n, err := field.ToInt64()
 		if err != nil {

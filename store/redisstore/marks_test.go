@@ -77,8 +77,8 @@ func TestIncarnation(t *testing.T) {
 	}{
 		{"nothing", nil, false, func(*testing.T, *realserver.Server) {}, false},
 		{"FLUSHALL", nil, false, func(t *testing.T, server *realserver.Server) { do(t, server.Addr(), "FLUSHALL") }, true},
-		{"evicted", nil, false, func(t *testing.T, server *realserver.Server) { do(t, server.Addr(), "DEL", "reprise:marks") }, true},
-		{"overwritten", nil, false, func(t *testing.T, server *realserver.Server) { do(t, server.Addr(), "SET", "reprise:marks", "x") }, true},
+		{"evicted", nil, false, func(t *testing.T, server *realserver.Server) { do(t, server.Addr(), "DEL", "reprise:marks:2") }, true},
+		{"overwritten", nil, false, func(t *testing.T, server *realserver.Server) { do(t, server.Addr(), "SET", "reprise:marks:2", "x") }, true},
 		{"connections_cut", nil, false, func(t *testing.T, server *realserver.Server) {
 			do(t, server.Addr(), "CLIENT", "KILL", "TYPE", "normal")
 		}, false},
@@ -322,7 +322,7 @@ func TestRaiseWhenMemoryIsFull(t *testing.T) {
 		}
 	}
 	// Not even if the marks themselves are gone.
-	do(t, server.Addr(), "DEL", "reprise:marks")
+	do(t, server.Addr(), "DEL", "reprise:marks:2")
 	for i := 0; i < 1000 && s.Set(t.Context(), fmt.Sprint("more", i), make([]byte, 10<<10), time.Hour) == nil; i++ {
 		continue
 	}

@@ -144,7 +144,7 @@ func (s *Store) listen(ctx context.Context, node rueidis.Client, f *feed, ready 
 	conn, _ := node.Dedicate()
 	defer conn.Close()
 	end := conn.SetOnInvalidations(f.announce)
-	err := s.track(ctx, conn)
+	err := s.announceValues(ctx, conn)
 	ready <- err
 	if err != nil {
 		return
@@ -168,13 +168,18 @@ func (s *Store) listen(ctx context.Context, node rueidis.Client, f *feed, ready 
 	}
 }
 
-// track asks the server to announce on conn.
-func (s *Store) track(ctx context.Context, conn rueidis.DedicatedClient) error {
+// announceValues asks the server to announce changes of values on conn.
+func (s *Store) announceValues(ctx context.Context, conn rueidis.DedicatedClient) error {
 	ctx, cancel := context.WithTimeout(ctx, feedPing)
 	defer cancel()
+	return track(ctx, conn, "BCAST", "PREFIX", s.keys.value)
+}
+
+// track turns tracking on for conn. The error matches errRefused if the server will never do that.
+func track(ctx context.Context, conn rueidis.DedicatedClient, options ...string) error {
 	replies := conn.DoMulti(ctx,
 		conn.B().ClientTracking().Off().Build(), // a client that caches has begun another kind of tracking
-		conn.B().Arbitrary("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", s.keys.value).Build(),
+		conn.B().Arbitrary("CLIENT", "TRACKING", "ON").Args(options...).Build(),
 		conn.B().Arbitrary("HELLO").Build())
 	if err := replies[1].Error(); err != nil {
 		if _, refused := rueidis.IsRedisErr(err); refused {
@@ -185,7 +190,7 @@ func (s *Store) track(ctx context.Context, conn rueidis.DedicatedClient) error {
 	// In RESP2 a server accepts tracking and then announces nothing. Redis 6.0 does not tell the protocol.
 	hello, err := replies[2].AsMap()
 	if err != nil {
-		return nil // if the connection broke, SetOnInvalidations tells
+		return nil //nolint:nilerr // if the connection broke, SetOnInvalidations tells
 	}
 	version := hello["proto"]
 	if n, err := version.AsInt64(); err == nil && n < 3 {
