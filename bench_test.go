@@ -6,12 +6,15 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/reprise-go/reprise"
+	"github.com/reprise-go/reprise/store"
 	"github.com/reprise-go/reprise/store/memstore"
 )
 
@@ -110,6 +113,74 @@ func BenchmarkHit(b *testing.B) {
 				})
 			}
 		}
+	}
+}
+
+// prepared is a store outside the process that costs nothing: what it returns is there already. What a hit in it costs is
+// reprise's own.
+type prepared struct {
+	store.Store // nil: nothing else is asked of it
+
+	values sync.Map
+	slots  [16]uint64
+}
+
+func (s *prepared) Set(_ context.Context, key string, value []byte, _ time.Duration) error {
+	s.values.Store(key, value)
+	return nil
+}
+
+func (s *prepared) GetMarked(_ context.Context, key string, names ...string) ([]byte, store.Marks, error) {
+	m, _ := s.Marks(context.Background(), names...)
+	v, ok := s.values.Load(key)
+	if !ok {
+		return nil, m, store.ErrNotFound
+	}
+	return v.([]byte), m, nil
+}
+
+func (s *prepared) Marks(_ context.Context, names ...string) (store.Marks, error) {
+	return store.Marks{Incarnation: 1, Newest: 1, Slots: s.slots[:len(names)]}, nil
+}
+
+func (*prepared) Raise(context.Context, ...string) (uint64, error) { return 2, nil }
+
+// BenchmarkHitOutside measures the engine's part of a hit in a store outside the process, by one goroutine and by 64 at once.
+func BenchmarkHitOutside(b *testing.B) {
+	for _, size := range []int{1 << 10, 64 << 10} {
+		c := open(b, reprise.Config{Store: new(prepared)})
+		h := c.Wrap(origin([]byte(strings.Repeat("x", size))), reprise.TTL(time.Hour))
+		rs := requests(128)
+		for i, r := range rs {
+			ctx, cancel := context.WithCancel(b.Context()) // as that of a server's request
+			defer cancel()
+			rs[i] = r.WithContext(ctx)
+			h.ServeHTTP(&reusable{h: make(http.Header)}, rs[i])
+		}
+		b.Run(fmt.Sprintf("%dKiB/alone", size>>10), func(b *testing.B) {
+			b.ReportAllocs()
+			w, i := &reusable{h: make(http.Header)}, 0
+			for b.Loop() {
+				w.reset()
+				h.ServeHTTP(w, rs[i%len(rs)])
+				i++
+			}
+			if w.h.Get("X-Cache") != "HIT" {
+				b.Fatalf("no hit: %v", w.h)
+			}
+		})
+		b.Run(fmt.Sprintf("%dKiB/at-once", size>>10), func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetParallelism(max(1, 64/runtime.GOMAXPROCS(0)))
+			b.RunParallel(func(pb *testing.PB) {
+				w, i := &reusable{h: make(http.Header)}, 0
+				for pb.Next() {
+					w.reset()
+					h.ServeHTTP(w, rs[i%len(rs)])
+					i++
+				}
+			})
+		})
 	}
 }
 
