@@ -1,6 +1,9 @@
 package wire
 
-import "bytes"
+import (
+	"bytes"
+	"strings"
+)
 
 // walker checks a head once, so that the readers of Record need no checks of their own: what it accepts, they can walk
 // without leaving the head or the key. It mirrors SetHead line by line.
@@ -37,7 +40,7 @@ func (w *walker) rest(keyLen, fields int) bool {
 			return false
 		}
 		for range n {
-			if bytes.ContainsAny(w.text(MaxValue), "\r\n\x00") {
+			if breaks(w.text(MaxValue)) {
 				return false
 			}
 		}
@@ -49,8 +52,26 @@ func (w *walker) rest(keyLen, fields int) bool {
 // fail ends the walk: whatever is cut after it is empty or 0.
 func (w *walker) fail() { w.bad, w.pos = true, len(w.head) }
 
-// number cuts a uvarint of at most limit. It must be in its shortest form.
+// breaks reports whether a field value has what would end it on the way to the client (RFC 9110 §5.5).
+func breaks(value []byte) bool {
+	for _, c := range value {
+		if c <= '\r' && (c == '\r' || c == '\n' || c == 0) {
+			return true
+		}
+	}
+	return false
+}
+
+// number cuts a uvarint of at most limit. It must be in its shortest form, which for nearly all of them is one byte.
 func (w *walker) number(limit int) int {
+	if w.pos < len(w.head) && w.head[w.pos] < 0x80 && int(w.head[w.pos]) <= limit {
+		w.pos++
+		return int(w.head[w.pos-1])
+	}
+	return w.longNumber(limit)
+}
+
+func (w *walker) longNumber(limit int) int {
 	n := uint64(0)
 	for i, c := range w.head[w.pos:] {
 		if i == 5 || i > 0 && c == 0 {
@@ -96,8 +117,16 @@ func (w *walker) name() []byte {
 	name := w.text(MaxName)
 	upper := true // what a letter must be here
 	for _, c := range name {
-		lower := 'a' <= c && c <= 'z'
-		if !token(c) || lower && upper || !upper && 'A' <= c && c <= 'Z' {
+		ok := false
+		switch {
+		case 'a' <= c && c <= 'z':
+			ok = !upper
+		case 'A' <= c && c <= 'Z':
+			ok = upper
+		default:
+			ok = token(c)
+		}
+		if !ok {
 			w.fail()
 			return nil
 		}
@@ -109,10 +138,7 @@ func (w *walker) name() []byte {
 	return name
 }
 
+// token reports whether c, which is no letter, may stand in a token.
 func token(c byte) bool {
-	switch {
-	case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		return true
-	}
-	return bytes.IndexByte([]byte("!#$%&'*+-.^_`|~"), c) >= 0
+	return c == '-' || '0' <= c && c <= '9' || strings.IndexByte("!#$%&'*+.^_`|~", c) >= 0
 }
