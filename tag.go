@@ -1,6 +1,7 @@
 package reprise
 
 import (
+	"strings"
 	"sync/atomic"
 
 	"github.com/reprise-go/reprise/internal/wire"
@@ -123,7 +124,7 @@ func eachNameOf(e *entry, yield func(kind byte, name string) bool) bool {
 // names are names as a Sequencer takes them, each followed by its soft form.
 type names []string
 
-// namesOf returns the names of an entry but its tags. It is two allocations on the way of every hit in a store outside.
+// namesOf returns the names of an entry but its tags, in one text. It is on the way of every hit in a store outside.
 func namesOf(base, url, path string) names {
 	n, size := 0, 0
 	eachName(base, url, path, func(_ byte, name string) bool {
@@ -131,16 +132,16 @@ func namesOf(base, url, path string) names {
 		size += 2 * (1 + len(name))
 		return true
 	})
-	ns, text := make(names, 0, n), make([]byte, 0, size)
+	ns := make(names, 0, n)
+	var text strings.Builder
+	text.Grow(size)
 	eachName(base, url, path, func(kind byte, name string) bool {
-		text = append(append(text, kind), name...)
-		text = append(append(text, kind-soften), name...)
-		return true
-	})
-	all := string(text)
-	eachName(base, url, path, func(_ byte, name string) bool {
-		k := 1 + len(name)
-		ns, all = append(ns, all[:k], all[k:2*k]), all[2*k:]
+		for _, kind := range [...]byte{kind, kind - soften} {
+			at := text.Len()
+			text.WriteByte(kind)
+			text.WriteString(name)
+			ns = append(ns, text.String()[at:])
+		}
 		return true
 	})
 	return ns
