@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"math"
 	"sync"
 	"time"
@@ -27,6 +28,7 @@ type backend struct {
 	notify  store.Notifier
 	sizer   store.Sizer
 
+	names   *recentNames // nil for a local store
 	wakeups wakeups
 	guards  guards
 
@@ -53,6 +55,7 @@ func (b *backend) open(e *engine, s store.Store) {
 	if b.numbers == nil {
 		b.seq = store.NewSequence()
 	}
+	b.names = &recentNames{seed: maphash.MakeSeed()}
 	b.guards.nodes, _ = s.(store.Partitioned)
 	b.guards.all, b.guards.byNode = newGuard(), make(map[string]*guard)
 }
@@ -117,8 +120,7 @@ func (f *found) take(e *entry, s *store.Sequence) {
 }
 
 func (b *backend) findRemote(ctx context.Context, q *query) found {
-	url, path := q.names()
-	ns := namesOf(q.baseKey(), url, path)
+	ns := b.names.of(q)
 
 	known, _ := b.engine.varies.get(q.key, q.now)
 	if known != nil {

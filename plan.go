@@ -360,16 +360,20 @@ func (q *query) baseKey() string {
 	return q.base
 }
 
+// urlInKey returns where host and path stand in the key, if they do as an invalidation names them.
+func (q *query) urlInKey() (from, to int, ok bool) {
+	b := &q.builder
+	return b.url, b.end, b.url > 0 && len(q.key) == b.length && strings.IndexByte(b.path, '%') < 0
+}
+
 // names returns what an invalidation can name the answer by: host and path, and the path alone. Where they stand in the
 // key as they are, they are cut from it.
 func (q *query) names() (url, path string) {
-	b := &q.builder
-	if b.url > 0 && len(q.key) == b.length && strings.IndexByte(b.path, '%') < 0 {
-		base := q.baseKey()
-		url = base[b.url:b.end]
+	if from, to, ok := q.urlInKey(); ok {
+		url = q.baseKey()[from:to]
 		return url, url[strings.IndexByte(url, '|')+1:]
 	}
-	host, path := b.host, b.path
+	host, path := q.builder.host, q.builder.path
 	if path == "" { // the key is the application's own, and so the same on every host
 		path, _ = requestPath(q.r)
 	}

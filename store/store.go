@@ -84,7 +84,8 @@ type Marks struct {
 }
 
 // Sequencer issues numbers that fence invalidations. Names are mapped to a fixed number of slots, so that the
-// memory is bounded; two names in one slot invalidate too much, never too little.
+// memory is bounded; two names in one slot invalidate too much, never too little. Lists of names are the caller's: a store
+// does not change them.
 type Sequencer interface {
 	// Marks reads the slots of names. The slots and Newest are as of one moment, or Newest is older: no reading has
 	// the number of a Raise without the slots of that Raise.
