@@ -117,12 +117,21 @@ func (o *soakOrigin) up(t *testing.T) {
 		return err == nil
 	})
 	o.addr = l.Addr().String()
-	srv := &http.Server{Handler: o, ReadHeaderTimeout: time.Second, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)}
+	srv := &http.Server{Handler: o, ReadHeaderTimeout: time.Minute, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)}
 	o.server = srv
 	go func() { _ = srv.Serve(l) }() // ends with down
 }
 
 func (o *soakOrigin) down() { _ = o.server.Close() }
+
+// lastLine keeps what was logged last.
+type lastLine struct{ atomic.Pointer[string] }
+
+func (l *lastLine) Write(p []byte) (int, error) {
+	line := string(p)
+	l.Store(&line)
+	return len(p), nil
+}
 
 // soakClient asks for pages at random and checks each answer.
 type soakClient struct {
@@ -131,6 +140,7 @@ type soakClient struct {
 	transport *http.Transport
 	base      string
 	id        int
+	log       *lastLine // of the proxy
 
 	requests, hits, failures, cut, hungUp *atomic.Int64
 }
@@ -195,7 +205,7 @@ func (c *soakClient) ask(ctx context.Context, rnd *rand.Rand, kind string, n int
 	case res.StatusCode >= 500:
 		c.failures.Add(1)
 		if calm() || kind == "long" {
-			c.t.Errorf("%s %s = %d, Cache-Status %q; want what the origin, or the store, has", method, path, res.StatusCode, res.Header.Get("Cache-Status"))
+			c.t.Errorf("%s %s = %d, Cache-Status %q; want what the origin, or the store, has; logged last: %s", method, path, res.StatusCode, res.Header.Get("Cache-Status"), *c.log.Load())
 		}
 		return
 	case method == http.MethodPost:
@@ -246,8 +256,10 @@ func TestSoak(t *testing.T) {
 	o := &soakOrigin{addr: "127.0.0.1:0"}
 	o.up(t)
 	defer func() { o.down() }()
+	log := new(lastLine)
+	log.Store(new(string))
 	p := start(t, "http://"+o.addr, func(cfg *proxy.Config) {
-		cfg.Logger = slog.New(slog.DiscardHandler) // hundreds of failures of the origin
+		cfg.Logger = slog.New(slog.NewTextHandler(log, nil)) // hundreds of failures of the origin
 	})
 	transport := &http.Transport{MaxIdleConnsPerHost: 64}
 	for i := range soakPages {
@@ -260,7 +272,7 @@ func TestSoak(t *testing.T) {
 	var clients sync.WaitGroup
 	for id := range 16 {
 		clients.Go(func() {
-			c := &soakClient{t, o, transport, p.front, id, &requests, &hits, &failures, &cut, &hungUp}
+			c := &soakClient{t, o, transport, p.front, id, log, &requests, &hits, &failures, &cut, &hungUp}
 			c.run(ctx, rand.New(rand.NewPCG(uint64(id), 1)))
 		})
 	}
