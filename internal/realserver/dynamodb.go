@@ -55,8 +55,9 @@ func dynamoDBCommand() (Command, error) {
 	return Command{
 		Name:   "java",
 		Remedy: remedy,
-		Args: func(port int, _ string) []string {
+		Args: func(port int, dir string) []string {
 			return []string{
+				"-Djava.io.tmpdir=" + dir,                                 // where it leaves a copy of its library when it is killed
 				"-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", // it starts in half the time
 				"-Djava.library.path=" + lib, "-cp", filepath.Join(lib, "*"),
 				"com.amazonaws.services.dynamodbv2.local.main.ServerRunner",
