@@ -381,6 +381,7 @@ func TestRaiseDisturbed(t *testing.T) {
 	cfg.Dial = h.dial
 	raiser := open(t, cfg)
 	first := raise(t, raiser, "a", "b")
+	slots := atLeast(t, server.Addr(), 2, `^p@.*\.`)
 
 	h.armed.Store(true)
 	raised := make(chan uint64)
@@ -392,6 +393,14 @@ func TestRaiseDisturbed(t *testing.T) {
 		raised <- n
 	}()
 	<-h.stopped
+	for deadline := time.Now().Add(10 * time.Second); len(slots) > 0; { // what was sent is not there at once
+		slots = slices.DeleteFunc(slots, func(key string) bool {
+			return string(do(t, server.Addr(), meta.Command{Op: meta.Get, Key: key})[0].Value) == "?"
+		})
+		if time.Now().After(deadline) {
+			t.Fatalf("the slots at %v have numbers", slots)
+		}
+	}
 	marks(t, reader, "b")
 	close(h.proceed)
 	n := <-raised

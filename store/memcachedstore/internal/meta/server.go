@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -15,6 +16,10 @@ import (
 // batch is how many commands are sent before their replies are read. A server that cannot send stops reading: a client
 // that only writes would then wait for it for ever. So many commands without value fit into any socket's buffers.
 const batch = 64
+
+// patience is how long a reply may take before its exchange is ended by the end of its context, too, and not by its deadline
+// alone. To watch a context costs a tenth of a get, and nearly all replies are there long before.
+const patience = 20 * time.Millisecond
 
 // ErrClosed is what Do returns after Close.
 var ErrClosed = errors.New("closed")
@@ -44,7 +49,13 @@ type conn struct {
 	w   *bufio.Writer
 	tag uint64
 
-	interrupt func() // ends an exchange that is under way; made once, since each exchange needs one
+	interrupt func() // ends the exchange that is under way
+
+	// Of the exchange that is under way.
+	ctx      context.Context
+	deadline time.Time
+	patient  time.Time   // until then ctx need not be watched
+	unwatch  func() bool // nil: ctx is not watched
 }
 
 // NewServer returns a pool without connections.
@@ -66,12 +77,13 @@ func (s *Server) Addr() string { return s.cfg.Addr }
 // server executes them in that order, others in between. After an error any of them may have been executed, and
 // some twice: a kept connection that turns out to be dead is replaced once, since the server may have been restarted.
 //
-// Do returns by the deadline of ctx and at once when ctx is cancelled; the error then matches that of ctx.
+// Do returns by the deadline of ctx, and within patience when ctx is cancelled; the error then matches that of ctx.
 func (s *Server) Do(ctx context.Context, cmds []Command, replies []Reply) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	deadline := time.Now().Add(s.cfg.Timeout)
+	now := time.Now()
+	deadline := now.Add(s.cfg.Timeout)
 	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
 		deadline = d
 	}
@@ -80,7 +92,7 @@ func (s *Server) Do(ctx context.Context, cmds []Command, replies []Reply) error 
 		return err
 	}
 	if c != nil {
-		err := s.exchange(ctx, c, deadline, cmds, replies)
+		err := s.exchange(ctx, c, now, deadline, cmds, replies)
 		if err == nil {
 			return nil
 		}
@@ -90,7 +102,7 @@ func (s *Server) Do(ctx context.Context, cmds []Command, replies []Reply) error 
 		s.drop()
 	}
 	if c, err = s.dial(ctx, deadline); err == nil {
-		err = s.exchange(ctx, c, deadline, cmds, replies)
+		err = s.exchange(ctx, c, time.Now(), deadline, cmds, replies)
 	}
 	return s.explain(ctx, err)
 }
@@ -114,23 +126,40 @@ func (s *Server) explain(ctx context.Context, err error) error {
 	return fmt.Errorf("%s: %w", s.cfg.Addr, err)
 }
 
-func (s *Server) exchange(ctx context.Context, c *conn, deadline time.Time, cmds []Command, replies []Reply) error {
-	if err := c.SetDeadline(deadline); err != nil {
-		_ = c.Close()
-		return err
+func (s *Server) exchange(ctx context.Context, c *conn, now, deadline time.Time, cmds []Command, replies []Reply) error {
+	c.ctx, c.deadline, c.patient, c.unwatch = ctx, deadline, now.Add(patience), nil
+	err := c.SetDeadline(deadline)
+	if err == nil {
+		if slices.ContainsFunc(cmds, func(c Command) bool { return c.Op == Set }) {
+			c.watch() // the server may take its time to read it
+		}
+		err = c.exchange(cmds, replies, s.cfg.MaxValue)
 	}
-	stop := func() bool { return true }
-	if ctx.Done() != nil {
-		stop = context.AfterFunc(ctx, c.interrupt)
-	}
-	err := c.exchange(cmds, replies, s.cfg.MaxValue)
+	c.ctx = nil
 	// A connection whose deadline may still be moved by the end of ctx is not for the next.
-	if !stop() || err != nil || c.r.Buffered() > 0 {
+	if c.unwatch != nil && !c.unwatch() || err != nil || c.r.Buffered() > 0 {
 		_ = c.Close()
 		return err
 	}
 	s.keep(c)
 	return nil
+}
+
+// watch makes the end of ctx end the exchange.
+func (c *conn) watch() { c.unwatch = context.AfterFunc(c.ctx, c.interrupt) }
+
+// Read implements io.Reader for c.r. When patience ends it begins to watch the context and goes on.
+func (c *conn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	var timed net.Error
+	if n > 0 || err == nil || c.unwatch != nil || !errors.As(err, &timed) || !timed.Timeout() {
+		return n, err
+	}
+	if err := c.SetReadDeadline(c.deadline); err != nil {
+		return 0, err
+	}
+	c.watch()
+	return c.Conn.Read(b)
 }
 
 func (c *conn) exchange(cmds []Command, replies []Reply, maxValue uint64) error {
@@ -145,6 +174,11 @@ func (c *conn) exchange(cmds []Command, replies []Reply, maxValue uint64) error 
 		}
 		if err := c.w.Flush(); err != nil {
 			return err
+		}
+		if c.unwatch == nil && c.patient.Before(c.deadline) {
+			if err := c.SetReadDeadline(c.patient); err != nil {
+				return err
+			}
 		}
 		for i := range cmds[:n] {
 			var err error
@@ -202,10 +236,9 @@ func (s *Server) dial(ctx context.Context, deadline time.Time) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &conn{
-		Conn: nc, r: bufio.NewReaderSize(nc, 8<<10), w: bufio.NewWriterSize(nc, 8<<10), tag: 1,
-		interrupt: func() { _ = nc.SetDeadline(time.Unix(1, 0)) },
-	}, nil
+	c := &conn{Conn: nc, w: bufio.NewWriterSize(nc, 8<<10), tag: 1, interrupt: func() { _ = nc.SetDeadline(time.Unix(1, 0)) }}
+	c.r = bufio.NewReaderSize(c, 8<<10)
+	return c, nil
 }
 
 // Close closes the kept connections. One in use is closed when it is given back.
