@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -26,11 +27,13 @@ import (
 )
 
 const storesNote = `A hit is a handler's stored answer through the middleware; beside it stands the least that a client of the store
-can do, which is to get a value of the same size. Both go round 128 keys. "64 at once" are 64 goroutines of this process.`
+can do, which is to get a value of the same size before a deadline. Both go round 128 keys. "64 at once" are 64
+goroutines of this process.`
 
 const (
-	many       = 64 // goroutines that ask at once, beside one alone
-	remoteKeys = 128
+	many           = 64 // goroutines that ask at once, beside one alone
+	remoteKeys     = 128
+	remoteDeadline = 5 * time.Second // of one operation, on either side: a server that has just started is slow
 )
 
 // stores measures remote stores beside their raw clients. A server that is not installed is left out with a note.
@@ -76,7 +79,7 @@ func (b *bench) remote(h *host, t *table, name string, open func(testing.TB) rem
 		h.Cleanup(func() { _ = c.Close() })
 	}
 	c := reprise.Must(reprise.New(reprise.Config{
-		Store: r.store, Limits: reprise.Limits{StoreTimeout: 5 * time.Second}, // a server that has just started is slow
+		Store: r.store, Limits: reprise.Limits{StoreTimeout: remoteDeadline},
 	}))
 	h.Cleanup(func() { _ = c.Close() })
 	for _, size := range []int{1 << 10, 64 << 10} {
@@ -108,8 +111,10 @@ func (b *bench) remoteSize(t *table, name string, r remote, c *reprise.Cache, si
 		}
 	}
 	filled := calls.Load()
+	// Goroutines share the requests: thousands would be in no processor's caches, where a server's request is that was just read.
+	rs := requests(paths)
 	var failed atomic.Pointer[error]
-	rs := b.contest(1, []contender{
+	results := b.contest(1, []contender{
 		{name: r.raw, loop: atOnce(crowd, func(at int) func() {
 			return func() {
 				v, err := r.get(keys[at%remoteKeys])
@@ -123,7 +128,7 @@ func (b *bench) remoteSize(t *table, name string, r remote, c *reprise.Cache, si
 			}
 		})},
 		{name: "reprise", loop: atOnce(crowd, func(at int) func() {
-			a := askHTTP(h, requests(paths))
+			a := askHTTP(h, rs)
 			return func() {
 				a.ask(at % remoteKeys)
 				at++
@@ -136,12 +141,12 @@ func (b *bench) remoteSize(t *table, name string, r remote, c *reprise.Cache, si
 	if n := calls.Load() - filled; n > 0 {
 		return fmt.Errorf("%d requests of a contest of hits were misses", n)
 	}
-	raw := of(rs, r.raw)
+	raw := of(results, r.raw)
 	what := fmt.Sprintf("%s, %d KiB", name, size>>10)
 	if crowd > 1 {
 		what += fmt.Sprintf(", %d at once", crowd)
 	}
-	for _, x := range rs {
+	for _, x := range results {
 		t.add(what, bold(x.name), fmt.Sprintf("%.0f", x.wall/1000), fmt.Sprintf("%.2f", x.wall/raw.wall), fmt.Sprintf("%.1f", x.cpu/1000),
 			fmt.Sprintf("%.2f", x.cpu/raw.cpu), count(x.allocs))
 		what = ""
@@ -188,6 +193,8 @@ func openRedis(t testing.TB) remote {
 			return client.Do(ctx, client.B().Set().Key(key).Value(rueidis.BinaryString(value)).Build()).Error()
 		},
 		get: func(key string) ([]byte, error) {
+			ctx, cancel := context.WithTimeout(ctx, remoteDeadline)
+			defer cancel()
 			return client.Do(ctx, client.B().Get().Key(key).Build()).AsBytes()
 		},
 	}
@@ -244,6 +251,8 @@ func openDynamoDB(t testing.TB) remote {
 			return err
 		},
 		get: func(key string) ([]byte, error) {
+			ctx, cancel := context.WithTimeout(ctx, remoteDeadline)
+			defer cancel()
 			out, err := client.GetItem(ctx, &dynamodb.GetItemInput{TableName: aws.String("bench"), Key: keyed(key)})
 			if err != nil {
 				return nil, err
