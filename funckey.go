@@ -30,6 +30,21 @@ const (
 // keyWriter adds a value to a key. Writers are put together once, from the type; to run one allocates nothing.
 type keyWriter func(b *KeyBuilder, v reflect.Value)
 
+// shortWriter returns what newKeyWriter does for K, without reflection; nil unless K is one of the commonest types.
+func shortWriter[K any]() func(b []byte, key K) []byte {
+	var w any
+	switch reflect.TypeFor[K]() {
+	case reflect.TypeFor[string]():
+		w = func(b []byte, key string) []byte { return appendEscaped(append(b, '|'), key) }
+	case reflect.TypeFor[int]():
+		w = func(b []byte, key int) []byte { return strconv.AppendInt(append(b, "|"+partInt...), int64(key), 10) }
+	case reflect.TypeFor[int64]():
+		w = func(b []byte, key int64) []byte { return strconv.AppendInt(append(b, "|"+partInt...), key, 10) }
+	}
+	short, _ := w.(func([]byte, K) []byte)
+	return short
+}
+
 // typeFault says which part of a type can be no key.
 type typeFault struct{ path, reason string }
 

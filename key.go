@@ -373,7 +373,7 @@ func appendEscaped(b []byte, s string) []byte {
 
 // escaped reports whether c stands in a text as '^' and two digits.
 func escaped(c byte) bool {
-	return c <= ' ' || c >= 0x7f || c == '|' || c == '~' || c == '^'
+	return c-'!' > '}'-'!' || c == '|' || c == '^'
 }
 
 // escapeFrom does in place, from b[n] on, what appendEscaped does.

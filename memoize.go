@@ -33,7 +33,8 @@ type Func[K, V any] struct {
 	load      func(context.Context, K) (V, error)
 	loadMany  manyLoader[K, V]
 	keyBy     func(*KeyBuilder, K)
-	write     keyWriter // nil with keyBy
+	short     func([]byte, K) []byte // what write does, for the commonest types
+	write     keyWriter              // nil with keyBy
 	skipValue func(V) bool
 	cloneWith func(V) V
 	sizeOf    func(V) int64
@@ -97,7 +98,7 @@ func NewFunc[K, V any](c *Cache, name string, load func(context.Context, K) (V, 
 		t := reflect.TypeFor[K]()
 		w, shape, err := newKeyWriter(t, t.String(), true)
 		s.keyFaults(err)
-		f.write = w
+		f.write, f.short = w, shortWriter[K]()
 		f.prefix = append(f.prefix, shapePart(shape)...)
 	}
 	if f.sizeOf == nil {
@@ -120,7 +121,7 @@ func NewFunc[K, V any](c *Cache, name string, load func(context.Context, K) (V, 
 type call[K any] struct {
 	key     K
 	value   reflect.Value // key, addressable
-	builder KeyBuilder
+	builder KeyBuilder    // its buf has the key that the result is stored at
 	spread  uint64
 }
 
@@ -130,23 +131,32 @@ func newCall[K any](spread uint64) *call[K] {
 	return c
 }
 
-// begin returns a call with the key that it is stored at. ok is false if it has none.
-func (f *Func[K, V]) begin(key K) (c *call[K], ok bool) {
-	c, _ = f.calls.Get().(*call[K])
-	c.key = key
+// begin makes the key that the result for key is stored at.
+func (f *Func[K, V]) begin(c *call[K], key K) error {
 	b := &c.builder
-	b.buf, b.parts, b.err = append(b.buf[:0], f.prefix...), 0, nil
-	if f.write != nil {
+	b.buf = append(b.buf[:0], f.prefix...)
+	switch {
+	case f.short != nil:
+		b.buf = f.short(b.buf, key)
+	case f.write != nil:
+		c.key = key
 		f.write(b, c.value)
-	} else if b.err = f.ownKey(b, key); b.err != nil {
-		return c, false
+		var none K
+		c.key = none // what it refers to is not kept alive
+	default:
+		if err := f.ownKey(b, key); err != nil {
+			return err
+		}
 	}
-	b.buf = finishKey(b.buf)
-	return c, true
+	if len(b.buf) > store.MaxKey {
+		b.buf = finishKey(b.buf)
+	}
+	return nil
 }
 
 // ownKey runs the function of KeyBy.
 func (f *Func[K, V]) ownKey(b *KeyBuilder, key K) (err error) {
+	b.parts, b.err = 0, nil
 	defer func() {
 		if v := recover(); v != nil {
 			err = fmt.Errorf("reprise: %s: the key function panicked: %v", f.name, v)
@@ -157,12 +167,6 @@ func (f *Func[K, V]) ownKey(b *KeyBuilder, key K) (err error) {
 		return fmt.Errorf("reprise: %s: the key function added nothing", f.name)
 	}
 	return b.err
-}
-
-func (f *Func[K, V]) release(c *call[K]) {
-	var none K
-	c.key = none // what it refers to is not kept alive
-	f.calls.Put(c)
 }
 
 // idle reports whether the function is called as if it were not wrapped.
@@ -180,39 +184,36 @@ func (f *Func[K, V]) Get(ctx context.Context, key K) (V, error) {
 	if f.idle() {
 		return f.direct(ctx, key, ReasonDisabled, nil)
 	}
-	c, ok := f.begin(key)
-	if !ok {
-		err := c.builder.err
-		f.release(c)
+	c := f.calls.Get().(*call[K])
+	if err := f.begin(c, key); err != nil {
+		f.calls.Put(c)
 		return f.direct(ctx, key, ReasonKeyFailed, err)
 	}
 	if s := &f.engine.store; s.local != nil {
 		v, _ := s.local.Load(c.builder.buf)
-		if r, ok := v.(*result[V]); ok && r.err == nil {
-			if v, ok := f.hit(ctx, c, r, s.seq); ok {
-				f.release(c)
-				return v, nil
-			}
+		if r, ok := v.(*result[V]); ok && f.hit(ctx, c, r) {
+			f.calls.Put(c)
+			return f.clone(r.v), nil
 		}
 	}
 	w := want[K, V]{key: key, at: string(c.builder.buf)}
-	f.release(c)
+	f.calls.Put(c)
 	x := fetch[K, V]{f: f, start: time.Now()}
 	x.answer(ctx, []*want[K, V]{&w})
 	return w.v, w.err
 }
 
-// hit returns the value of r if there is nothing more to it: the way of nearly all calls.
-func (f *Func[K, V]) hit(ctx context.Context, c *call[K], r *result[V], s *store.Sequence) (v V, ok bool) {
-	usable, soft := r.current(s)
-	if !usable || soft {
-		return v, false
+// hit reports whether there is nothing more to a call than to return the value of r, and counts it then: the way of nearly
+// all calls.
+func (f *Func[K, V]) hit(ctx context.Context, c *call[K], r *result[V]) bool {
+	if usable, soft := r.current(f.engine.store.seq); !usable || soft || r.err != nil {
+		return false
 	}
 	observed := f.engine.config.Observe != nil
 	if !r.plain || observed {
 		now := time.Now()
 		if now.UnixNano() >= r.calm {
-			return v, false
+			return false
 		}
 		if observed {
 			f.report(ctx, Hit, "", r, r.Key(), nil, now)
@@ -224,7 +225,7 @@ func (f *Func[K, V]) hit(ctx context.Context, c *call[K], r *result[V], s *store
 	if len(r.tags) > 0 {
 		AddTags(ctx, r.tags...)
 	}
-	return f.clone(r.v), true
+	return true
 }
 
 func (f *Func[K, V]) clone(v V) V {
@@ -278,10 +279,10 @@ func (f *Func[K, V]) Delete(ctx context.Context, keys ...K) (int, error) {
 // Key returns the full key that the result for key is stored at: what [Cache.Delete] and [Cache.Entry] take. Only with
 // [KeyBy] there can be an error.
 func (f *Func[K, V]) Key(key K) (string, error) {
-	c, ok := f.begin(key)
-	defer f.release(c)
-	if !ok {
-		return "", c.builder.err
+	c := f.calls.Get().(*call[K])
+	defer f.calls.Put(c)
+	if err := f.begin(c, key); err != nil {
+		return "", err
 	}
 	return string(c.builder.buf), nil
 }
