@@ -2,6 +2,7 @@ package reprise
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -10,6 +11,7 @@ type memory[T any] struct {
 	mu   sync.RWMutex
 	max  int
 	keys map[string]remembered[T]
+	some atomic.Bool // something was remembered once: mostly nothing is, and then nobody need lock
 }
 
 type remembered[T any] struct {
@@ -18,6 +20,9 @@ type remembered[T any] struct {
 }
 
 func (m *memory[T]) get(key []byte, now time.Time) (v T, ok bool) {
+	if !m.some.Load() {
+		return v, false
+	}
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	r, ok := m.keys[string(key)]
@@ -32,6 +37,7 @@ func (m *memory[T]) put(key string, v T, until time.Time) {
 	defer m.mu.Unlock()
 	if m.keys == nil {
 		m.keys = make(map[string]remembered[T])
+		m.some.Store(true)
 	}
 	if _, ok := m.keys[key]; !ok && len(m.keys) >= m.max {
 		for k := range m.keys { // any: the order of a map is as good as random
@@ -43,6 +49,9 @@ func (m *memory[T]) put(key string, v T, until time.Time) {
 }
 
 func (m *memory[T]) forget(key string) {
+	if !m.some.Load() {
+		return
+	}
 	m.mu.RLock()
 	_, ok := m.keys[key]
 	m.mu.RUnlock()
