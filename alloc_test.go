@@ -88,8 +88,8 @@ func TestMissAllocs(t *testing.T) {
 	if w.h.Get("X-Cache") != "MISS" {
 		t.Fatalf("no miss: %v", w.h)
 	}
-	if n > 18 {
-		t.Errorf("%v allocations per miss; want at most 18", n)
+	if n > 14 {
+		t.Errorf("%v allocations per miss; want at most 14", n)
 	}
 }
 

@@ -71,8 +71,8 @@ type fill struct {
 	started  time.Time     // when the handler was called
 	veto     Reason        // why the answer is not stored, whatever its head says
 	lateDone chan struct{} // closed when FillTimeout has answered the first client; nil if it did not come
-	timer    *time.Timer
-	unhook   func() bool // ends the watch on the first client's context
+	deadline deadline      // guarded by the route's deadlines
+	unhook   func() bool   // ends the watch on the first client's context
 	wake     chan struct{}
 	room     chan struct{}
 	waiting  int // followers before they read
@@ -188,12 +188,12 @@ func (f *fill) run(w http.ResponseWriter, r *http.Request) {
 // begin takes note that the handler is about to be called.
 func (f *fill) begin() {
 	f.mu.Lock()
-	defer f.mu.Unlock() // the timer may fire at once, and reads it
-	f.started = time.Now()
+	defer f.mu.Unlock()
 	if f.rt.fillTimeout == Forever || f.writes {
+		f.started = time.Now()
 		return
 	}
-	f.timer = time.AfterFunc(f.rt.fillTimeout, f.tooLate)
+	f.rt.deadlines.begin(f)
 }
 
 // adopt ends a fill whose handler need not run: another process has stored the answer, or is about to. Followers get e,
@@ -316,9 +316,7 @@ func (f *fill) land() (tooLate bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.landed = true
-	if f.timer != nil {
-		f.timer.Stop()
-	}
+	f.rt.deadlines.end(f)
 	return f.phase == late
 }
 

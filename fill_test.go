@@ -768,6 +768,47 @@ func TestFillTimeoutStreaming(t *testing.T) {
 	}
 }
 
+// Each fill of a route has its own time, whichever of them end before.
+func TestFillTimeoutOfMany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := open(t, reprise.Config{})
+		h := c.WrapFunc(func(_ http.ResponseWriter, r *http.Request) {
+			d, err := time.ParseDuration(strings.TrimPrefix(r.URL.Path, "/"))
+			if err != nil {
+				t.Error(err)
+			}
+			select {
+			case <-r.Context().Done():
+			case <-time.After(d):
+			}
+		}, reprise.FillTimeout(10*time.Second))
+		var all sync.WaitGroup
+		for i, tt := range []struct {
+			asked, takes, want int // seconds since the start; of the handler; until there is an answer
+			code               int
+		}{
+			{0, 3, 3, 200},
+			{1, 99, 10, 504},
+			{1, 98, 10, 504},
+			{4, 6, 6, 200},
+			{4, 97, 10, 504},
+			{20, 5, 5, 200},
+			{40, 96, 10, 504},
+		} {
+			all.Go(func() {
+				time.Sleep(time.Duration(tt.asked) * time.Second)
+				start := time.Now()
+				w := get(h, fmt.Sprintf("/%ds", tt.takes))
+				if took := time.Since(start).Seconds(); took != float64(tt.want) || w.Code != tt.code {
+					t.Errorf("%d: status %d after %vs; want %d after %ds", i, w.Code, took, tt.code, tt.want)
+				}
+			})
+		}
+		all.Wait()
+		idle(t, c)
+	})
+}
+
 // The timeout, 1xx, Flush, panics and the handler's end meet in every order. Run with -race.
 func TestFillTimeoutRaces(t *testing.T) {
 	c := open(t, reprise.Config{})

@@ -106,9 +106,7 @@ func (f *fill) loosen() {
 		return
 	}
 	f.loose = true
-	if f.timer != nil {
-		f.timer.Stop()
-	}
+	f.rt.deadlines.end(f)
 	if f.client == nil {
 		f.gone = true
 		f.endIfDeserted()

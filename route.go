@@ -22,6 +22,7 @@ type Route struct {
 	hitValue, missValue string // of the status header
 	cacheName           string // in Cache-Status
 	missStatus          string // what Cache-Status says of a plain miss
+	deadlines           deadlines
 	warned              atomic.Bool
 	handlerPanics       rarely
 	optionPanics        rarely
