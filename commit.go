@@ -112,7 +112,7 @@ func (f *fill) conclude(rec *recorder, body []byte, said said) {
 	var e *entry
 	if kept || f.followed() {
 		if kept && rec.head["Etag"] == nil && rec.status == http.StatusOK && !f.rt.noETag {
-			rec.head["Etag"], rec.ownTag = rec.line(entityTag(body)), true
+			rec.head["Etag"], rec.ownTag = rec.line(rec.entityTag(body)), true
 		}
 		if f.head {
 			body = nil

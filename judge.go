@@ -19,8 +19,7 @@ import (
 // judgement is what is to become of a response. It is made when the handler writes the head, and once more when it has returned and
 // may have said more.
 type judgement struct {
-	reason    Reason // why it is not stored; "" if it is
-	resp      rfc9111.Response
+	reason    Reason   // why it is not stored; "" if it is
 	vary      []string // selecting fields that are not in the base key
 	lifetime  time.Duration
 	shareable bool
@@ -32,8 +31,8 @@ const maxVary = 16 // selecting fields of a URL
 
 // judge answers, top first: is it safe to share, may it be stored, for how long (DESIGN §3 "who decides").
 func (f *fill) judge(status int, h http.Header, length int64, s said) (j judgement) {
-	j.resp = rfc9111.Parse(status, h, f.rt.targeted)
-	resp := &j.resp
+	resp := &f.recorder.resp
+	*resp = rfc9111.Parse(status, h, f.rt.targeted)
 	if f.writes {
 		j.reason = ReasonMethod
 		return j
@@ -50,7 +49,7 @@ func (f *fill) judge(status int, h http.Header, length int64, s said) (j judgeme
 
 // weigh judges an answer as one to GET.
 func (f *fill) weigh(j *judgement, h http.Header, length int64, s said) {
-	rt, resp := f.rt, &j.resp
+	rt, resp := f.rt, &f.recorder.resp
 	switch why := resp.Storable(f.rfcRequest(), f.rules()); why {
 	case "", rfc9111.NoFreshness:
 		j.shareable = true
@@ -109,8 +108,9 @@ func (rt *Route) stores(status int) bool { return status < len(rt.codes) && rt.c
 
 // live finds the lifetime. It returns why the response has none.
 func (f *fill) live(j *judgement, h http.Header, s said) Reason {
-	rt, status := f.rt, j.resp.Status
-	d, explicit := j.resp.Lifetime(f.began)
+	rt, resp := f.rt, &f.recorder.resp
+	status := resp.Status
+	d, explicit := resp.Lifetime(f.began)
 	switch {
 	case rt.statuses != nil && !rt.stores(status):
 		return ReasonStatus
@@ -120,7 +120,7 @@ func (f *fill) live(j *judgement, h http.Header, s said) Reason {
 		d = rt.overrideTTL
 	case explicit:
 	case rt.standard:
-		d = j.resp.Heuristic(f.began)
+		d = resp.Heuristic(f.began)
 	case rt.ttlFunc != nil:
 		var ok bool
 		if d, ok = f.callTTLFunc(status, h); !ok {
@@ -136,13 +136,13 @@ func (f *fill) live(j *judgement, h http.Header, s said) Reason {
 	}
 	j.lifetime, j.explicit = d, explicit
 	j.validates = f.validatable(status, h)
-	if j.validates && (explicit || rt.standard || j.resp.CC.NoCache) {
+	if j.validates && (explicit || rt.standard || resp.CC.NoCache) {
 		return "" // whatever its lifetime
 	}
-	if j.resp.CC.NoCache {
+	if resp.CC.NoCache {
 		return ReasonNoCache
 	}
-	while, ifError := f.windows(&j.resp)
+	while, ifError := f.windows(resp)
 	if d <= 0 && while <= 0 && ifError <= 0 {
 		return ReasonNoLifetime
 	}
@@ -210,25 +210,26 @@ func fieldBytes(h http.Header) (n int) {
 }
 
 // entityTag is a digest of the body: the same in every process, and nobody can make two bodies with one.
-func entityTag(body []byte) string {
+func (s *scratch) entityTag(body []byte) string {
 	sum := sha256.Sum256(body)
-	b := make([]byte, 0, 2*16+2)
-	b = append(b, '"')
-	b = hex.AppendEncode(b, sum[:16])
-	return string(append(b, '"'))
+	var tag [2*16 + 2]byte
+	tag[0], tag[len(tag)-1] = '"', '"'
+	hex.Encode(tag[1:], sum[:16])
+	return s.text(tag[:])
 }
 
 // entryOf makes the entry of an answer. body is its own from now on.
 func (f *fill) entryOf(rec *recorder, body []byte) *entry {
 	rt := f.rt
-	cc := f.resp.CC
+	resp := &rec.resp
+	cc := resp.CC
 	if rt.perUser != nil {
 		cc.PrivateFields = nil
 	}
 	h := rec.stored(cc)
 	if f.verdict() == "" && h["Etag"] == nil && rec.status == http.StatusOK && !rt.noETag {
 		// For what has left without one; the fields that did so are not touched.
-		h["Etag"], rec.ownTag = rec.line(entityTag(body)), true
+		h["Etag"], rec.ownTag = rec.line(rec.entityTag(body)), true
 	}
 	status := rec.status
 	if status == http.StatusPartialContent {
@@ -257,8 +258,8 @@ func (f *fill) entryOf(rec *recorder, body []byte) *entry {
 	e.Body = body
 	e.Sequence, e.Incarnation = f.number, f.incarnation
 	e.Flags = f.flags(status, len(body) > 0 && len(rec.head["Content-Type"]) == 0, h["Etag"] != nil && !rec.ownTag)
-	e.Born = now.Add(-f.resp.InitialAge(f.began, now)).UnixNano()
-	e.StaleWhile, e.StaleIf = f.windows(&f.resp)
+	e.Born = now.Add(-resp.InitialAge(f.began, now)).UnixNano()
+	e.StaleWhile, e.StaleIf = f.windows(resp)
 	key := f.base
 	if f.variant != "" {
 		key = f.variant
@@ -269,22 +270,23 @@ func (f *fill) entryOf(rec *recorder, body []byte) *entry {
 }
 
 func (f *fill) flags(status int, untyped, originTag bool) (flags wire.Flags) {
+	resp := &f.recorder.resp
 	for _, x := range []struct {
 		on   bool
 		flag wire.Flags
 	}{
-		{f.resp.MustRevalidate(), wire.MustRevalidate},
-		{f.resp.CC.NoCache, wire.NoCache},
-		{f.resp.Shareable(), wire.Shareable},
-		{f.resp.Authorizable(), wire.Authorized},
+		{resp.MustRevalidate(), wire.MustRevalidate},
+		{resp.CC.NoCache, wire.NoCache},
+		{resp.Shareable(), wire.Shareable},
+		{resp.Authorizable(), wire.Authorized},
 		{f.rt.perUser != nil, wire.PerUser},
 		{f.covered || f.identified != "", wire.Identified},
-		{f.resp.CC.Immutable, wire.Immutable},
+		{resp.CC.Immutable, wire.Immutable},
 		{f.explicit, wire.Explicit},
 		{untyped, wire.Untyped},
 		{originTag, wire.OriginTag},
 		{status == http.StatusPartialContent, wire.Partial},
-		{f.validates || f.rt.standard && !f.resp.MustRevalidate() && !f.resp.CC.NoCache, wire.Lasting},
+		{f.validates || f.rt.standard && !resp.MustRevalidate() && !resp.CC.NoCache, wire.Lasting},
 	} {
 		if x.on {
 			flags |= x.flag

@@ -10,9 +10,11 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/reprise-go/reprise/internal/header"
+	"github.com/reprise-go/reprise/internal/rfc9111"
 )
 
 // holdBytes is how much of a body is held back, so that an entity tag, a length and a 304 can be made of it.
@@ -52,14 +54,31 @@ type recorder struct {
 
 // scratch is what a recorder needs until its answer is delivered.
 type scratch struct {
-	head  http.Header // as it was at WriteHeader
+	head  http.Header      // as it was at WriteHeader
+	resp  rfc9111.Response // what head says
 	lines chunk
+	texts strings.Builder
 }
 
 var scratches = sync.Pool{New: func() any { return &scratch{head: make(http.Header)} }}
 
 // line returns v as the lines of a field that nobody else has.
 func (s *scratch) line(v string) []string { return s.lines.one(v) }
+
+// textSize is what texts are cut from.
+const textSize = 1 << 10
+
+// text returns b as a string cut from a larger one, which saves an allocation: for what ends with the answer.
+func (s *scratch) text(b []byte) string {
+	n := s.texts.Len()
+	if n+len(b) > s.texts.Cap() {
+		s.texts.Reset() // who has a text keeps what it was cut from
+		s.texts.Grow(max(textSize, len(b)))
+		n = 0
+	}
+	s.texts.Write(b)
+	return s.texts.String()[n:]
+}
 
 // snapshot makes head a copy of h, with the lines of one field together however it is spelled.
 func (s *scratch) snapshot(h http.Header) {
@@ -84,6 +103,7 @@ func (s *scratch) snapshot(h http.Header) {
 func (rec *recorder) putScratch() {
 	if rec.scratch != nil {
 		clear(rec.head)
+		rec.resp = rfc9111.Response{}
 		scratches.Put(rec.scratch)
 		rec.scratch = nil
 	}

@@ -132,7 +132,8 @@ func (f *fill) freshen(rec *recorder) *entry {
 	rec.ownTag = f.old.Flags&wire.OriginTag == 0 && own["Etag"] == nil
 	rec.become(f.old, h)
 
-	j := judgement{resp: rfc9111.Parse(rec.status, h, f.rt.targeted)}
+	var j judgement
+	rec.resp = rfc9111.Parse(rec.status, h, f.rt.targeted)
 	f.weigh(&j, h, rec.n, said)
 	f.decide(j)
 	f.learnSearch(rec.status, h)
