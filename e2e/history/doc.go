@@ -14,6 +14,6 @@
 // The checker is held by histories that must fail, and the whole by stores that are broken on purpose, in which it must
 // find violations.
 //
-//	go test ./e2e/history            20,000 operations on Redis, 10,000 in memory and on Memcached, 500 on DynamoDB
+//	go test ./e2e/history            40,000 operations on Redis, 10,000 in memory and on Memcached, 500 on DynamoDB
 //	make soak SOAKTIME=30m           1,000,000 and 50,000; at most half an hour for each store
 package history

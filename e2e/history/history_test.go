@@ -153,6 +153,18 @@ func TestRedisKeeps(t *testing.T) {
 	}))
 }
 
+// TestRedisAnnounces has so few objects and invalidations that many look-ups go by what is known of the marks, and are right
+// only if the server's announcements are heeded.
+func TestRedisAnnounces(t *testing.T) {
+	operations, rounds := size(20_000, 500_000)
+	s := realserver.NewRedis(t, "--save", "")
+	hold(t, do(t, history.Config{
+		Operations: operations, Rounds: rounds, Objects: 8, Clients: 32, Mutations: 1,
+		Workers: processes(history.Spec{Store: history.Redis, Addr: s.Addr(), Durable: true}),
+		Faults:  []history.Fault{history.StopOwner(stopFor), history.Reset()},
+	}))
+}
+
 // TestRedisForgets has a server that is killed and comes back with nothing, or with what it had some time before.
 func TestRedisForgets(t *testing.T) {
 	operations, rounds := size(10_000, 500_000)
