@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -92,7 +93,9 @@ func (b *bench) remote(h *host, t *table, name string, open func(testing.TB) rem
 	return nil
 }
 
-// remoteSize measures over several keys: a client with many connections uses only one of them for a key.
+// remoteSize measures over several keys: a client with many connections uses only one of them for a key. Before, as many
+// ask at once as will in any contest: rueidis serves a connection otherwise once two calls have met on it, which in a
+// server they soon have, and does so for good.
 func (b *bench) remoteSize(t *table, name string, r remote, c *reprise.Cache, size, crowd int) error {
 	body := text(size)
 	keys, paths := make([]string, remoteKeys), make([]string, remoteKeys)
@@ -114,26 +117,31 @@ func (b *bench) remoteSize(t *table, name string, r remote, c *reprise.Cache, si
 	// Goroutines share the requests: thousands would be in no processor's caches, where a server's request is that was just read.
 	rs := requests(paths)
 	var failed atomic.Pointer[error]
+	raw := func(at int) func() {
+		return func() {
+			v, err := r.get(keys[at%remoteKeys])
+			if err == nil && len(v) != size {
+				err = fmt.Errorf("%d bytes", len(v))
+			}
+			if err != nil {
+				failed.Store(&err)
+			}
+			at++
+		}
+	}
+	hit := func(at int) func() {
+		a := askHTTP(h, rs)
+		return func() {
+			a.ask(at % remoteKeys)
+			at++
+		}
+	}
+	for _, operation := range []func(int) func(){raw, hit} {
+		atOnce(slices.Max(r.crowds), operation)(0)(10 * remoteKeys)
+	}
 	results := b.contest(1, []contender{
-		{name: r.raw, loop: atOnce(crowd, func(at int) func() {
-			return func() {
-				v, err := r.get(keys[at%remoteKeys])
-				if err == nil && len(v) != size {
-					err = fmt.Errorf("%d bytes", len(v))
-				}
-				if err != nil {
-					failed.Store(&err)
-				}
-				at++
-			}
-		})},
-		{name: "reprise", loop: atOnce(crowd, func(at int) func() {
-			a := askHTTP(h, rs)
-			return func() {
-				a.ask(at % remoteKeys)
-				at++
-			}
-		})},
+		{name: r.raw, loop: atOnce(crowd, raw)},
+		{name: "reprise", loop: atOnce(crowd, hit)},
 	})
 	if err := failed.Load(); err != nil {
 		return fmt.Errorf("%s: %w", r.raw, *err)
@@ -141,14 +149,14 @@ func (b *bench) remoteSize(t *table, name string, r remote, c *reprise.Cache, si
 	if n := calls.Load() - filled; n > 0 {
 		return fmt.Errorf("%d requests of a contest of hits were misses", n)
 	}
-	raw := of(results, r.raw)
+	base := of(results, r.raw)
 	what := fmt.Sprintf("%s, %d KiB", name, size>>10)
 	if crowd > 1 {
 		what += fmt.Sprintf(", %d at once", crowd)
 	}
 	for _, x := range results {
-		t.add(what, bold(x.name), fmt.Sprintf("%.0f", x.wall/1000), fmt.Sprintf("%.2f", x.wall/raw.wall), fmt.Sprintf("%.1f", x.cpu/1000),
-			fmt.Sprintf("%.2f", x.cpu/raw.cpu), count(x.allocs))
+		t.add(what, bold(x.name), fmt.Sprintf("%.0f", x.wall/1000), fmt.Sprintf("%.2f", x.wall/base.wall), fmt.Sprintf("%.1f", x.cpu/1000),
+			fmt.Sprintf("%.2f", x.cpu/base.cpu), count(x.allocs))
 		what = ""
 	}
 	return nil
