@@ -25,6 +25,8 @@ type lane struct {
 	gate  *gate
 	key   string // of the marks
 
+	together together
+
 	// incarnation is that of the marks which were found to belong to the server's run, or made for it.
 	incarnation atomic.Uint64
 	checked     atomic.Int64 // when addr was compared with the master's last, in Unix nanoseconds

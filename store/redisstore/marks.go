@@ -130,11 +130,10 @@ func (l *lane) getMarked(ctx context.Context, valueKey string, slots []uint32) (
 		l.follow(ctx)
 		k = l.known.Load()
 	}
-	get := l.B().Get().Key(valueKey).Build()
 	if k != nil && !l.due() {
 		var ok bool
 		if f.marks, ok = k.marks(slots); ok {
-			reply := l.Do(ctx, get)
+			reply := l.get(ctx, valueKey)
 			if err := reply.NonRedisError(); err != nil {
 				return marked{}, err
 			}
@@ -147,6 +146,7 @@ func (l *lane) getMarked(ctx context.Context, valueKey string, slots []uint32) (
 			return f, err
 		}
 	}
+	get := l.B().Get().Key(valueKey).Build()
 	replies, m, err := l.readMarks(ctx, slots, append(make([]rueidis.Completed, 0, 3), get)...)
 	if err != nil {
 		return marked{}, err
