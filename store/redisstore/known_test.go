@@ -67,3 +67,17 @@ func TestKnownBound(t *testing.T) {
 		t.Errorf("%d places for %d slots", n, markSlots)
 	}
 }
+
+// Servers that execute commands in several threads are not relied upon.
+func TestOrdered(t *testing.T) {
+	for info, want := range map[string]bool{
+		"# Server\r\nredis_version:7.0.15\r\nexecutable:/usr/bin/redis-server\r\n":                     true,
+		"# Server\r\nredis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:9.1.2\r\n":            true,
+		"# Server\r\nredis_version:7.4.0\r\ndragonfly_version:df-v1.27.1\r\nredis_mode:standalone\r\n": false,
+		"# Server\r\nredis_version:6.3.4\r\nexecutable:/usr/local/bin/keydb-server\r\n":                false,
+	} {
+		if got := ordered(info); got != want {
+			t.Errorf("ordered(%q) = %v; want %v", info, got, want)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"strconv"
 	"sync/atomic"
@@ -101,6 +102,9 @@ func (l *lane) adopt(ctx context.Context, s *Store) error {
 	}
 	if role := infoField(replication, "role"); role == "slave" {
 		return errors.New("the server is a replica")
+	}
+	if !ordered(server) {
+		l.asked.Store(math.MaxInt64) // what it announces proves nothing
 	}
 	run := ""
 	if !s.durable {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -64,6 +65,12 @@ func (l *lane) follow(ctx context.Context) {
 	if announced.Load() {
 		l.known.Store(new(known))
 	}
+}
+
+// ordered reports whether a server whose INFO that is announces a change before it replies to what it executes later. Dragonfly and KeyDB
+// execute commands in several threads.
+func ordered(info string) bool {
+	return infoField(info, "dragonfly_version") == "" && !strings.Contains(infoField(info, "executable"), "keydb")
 }
 
 // touchScript makes a change of the marks that is none, and returns whether there are any. A number must not be issued:
