@@ -29,6 +29,7 @@ type backend struct {
 	sizer   store.Sizer
 
 	names   *recentNames // nil for a local store
+	waiters waiters
 	wakeups wakeups
 	guards  guards
 

@@ -102,9 +102,7 @@ func (g *guard) note(phase uint64, err error) {
 // within runs operations before an answer, those before which have taken spent, and adds what they take.
 func (b *backend) within(ctx context.Context, spent *time.Duration, ops func(context.Context)) {
 	began := time.Now()
-	ctx, cancel := context.WithDeadline(ctx, began.Add(b.engine.config.Limits.StoreTimeout-*spent))
-	defer cancel()
-	ops(ctx)
+	b.waiters.until(ctx, began.Add(b.engine.config.Limits.StoreTimeout-*spent), ops)
 	*spent += time.Since(began)
 }
 
