@@ -125,6 +125,7 @@ func TestCodecFails(t *testing.T) {
 				t.Errorf("Get = %v, %v; want the value", ch, err)
 			}
 			wants(t, "a codec that panics", 1)(g.Get(t.Context(), 1))
+			synctest.Wait() // until then others share what was loaded
 		}
 		want := []reprise.Reason{reprise.ReasonCodec, reprise.ReasonCallbackPanic, reprise.ReasonCodec, reprise.ReasonCallbackPanic}
 		if loads != 2 || !reflect.DeepEqual(reasons, want) {
