@@ -87,7 +87,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // false for any other; r is spoilt then.
 func (s *Server) serveStored(x *shortcut, r *http.Request) bool {
 	_, ok := s.guard(r)
-	return ok && s.pick(r).ServeStored(x, r) && x.writable()
+	return ok && s.pick(r).ServeStored(x, r) && x.finish()
 }
 
 // pick returns the route of the most specific pattern. ServeMux would redirect a client whose path is not clean; the origin

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/textproto"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -41,8 +42,9 @@ type shortcut struct {
 	answer http.Header
 	status int
 	body   []byte
-	odd    bool // the body came in pieces
-	out    bytes.Buffer
+	odd    bool   // the body came in pieces
+	head   []byte // with a short body behind it
+	names  []string
 	pieces [2][]byte
 	rest   net.Buffers
 }
@@ -54,11 +56,11 @@ var shortcuts = sync.Pool{New: func() any {
 func (x *shortcut) release() {
 	clear(x.fields)
 	clear(x.answer)
-	x.out.Reset()
-	if x.out.Cap() > 2*maxCopied {
-		x.out = bytes.Buffer{}
+	clear(x.names)
+	if cap(x.head) > 2*maxCopied {
+		x.head = nil
 	}
-	*x = shortcut{fields: x.fields, answer: x.answer, out: x.out}
+	*x = shortcut{fields: x.fields, answer: x.answer, head: x.head[:0], names: x.names[:0]}
 	shortcuts.Put(x)
 }
 
@@ -175,15 +177,13 @@ func (x *shortcut) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// writable reports whether the answer is one of those that net/http would have written as send does.
-func (x *shortcut) writable() bool {
-	return !x.odd && x.status >= 200 && x.status != http.StatusNoContent &&
-		x.answer["Transfer-Encoding"] == nil && x.answer["Trailer"] == nil && x.answer["Connection"] == nil
-}
-
-// send writes the answer.
-func (x *shortcut) send(w io.Writer) error {
+// finish makes the head of the answer. It reports false for an answer that net/http would have written in another way, and for one with a
+// line break in a field.
+func (x *shortcut) finish() bool {
 	h := x.answer
+	if x.odd || x.status < 200 || x.status == http.StatusNoContent || h["Transfer-Encoding"] != nil || h["Trailer"] != nil || h["Connection"] != nil {
+		return false
+	}
 	if h["Content-Length"] == nil && x.status != http.StatusNotModified && x.request.Method != http.MethodHead {
 		h["Content-Length"] = []string{strconv.Itoa(len(x.body))}
 	}
@@ -193,19 +193,36 @@ func (x *shortcut) send(w io.Writer) error {
 	if _, typed := h["Content-Type"]; !typed && len(x.body) > 0 && h["Content-Encoding"] == nil {
 		h["Content-Type"] = []string{http.DetectContentType(x.body)}
 	}
-	x.out.WriteString("HTTP/1.1 ")
-	x.out.WriteString(strconv.Itoa(x.status))
-	x.out.WriteByte(' ')
-	x.out.WriteString(http.StatusText(x.status))
-	x.out.WriteString("\r\n")
-	_ = h.Write(&x.out)
-	x.out.WriteString("\r\n")
+	b := append(x.head[:0], "HTTP/1.1 "...)
+	b = strconv.AppendInt(b, int64(x.status), 10)
+	b = append(append(append(b, ' '), http.StatusText(x.status)...), "\r\n"...)
+	for name := range h {
+		x.names = append(x.names, name)
+	}
+	slices.Sort(x.names)
+	lines := 1
+	for _, name := range x.names {
+		for _, value := range h[name] {
+			b = append(append(b, name...), ": "...)
+			b = append(append(b, value...), "\r\n"...)
+			lines++
+		}
+	}
+	if bytes.Count(b, []byte{'\n'}) != lines || bytes.Count(b, []byte{'\r'}) != lines {
+		return false
+	}
+	x.head = append(b, "\r\n"...)
+	return true
+}
+
+// send writes the answer.
+func (x *shortcut) send(w io.Writer) error {
 	if len(x.body) <= maxCopied {
-		x.out.Write(x.body)
-		_, err := w.Write(x.out.Bytes())
+		x.head = append(x.head, x.body...)
+		_, err := w.Write(x.head)
 		return err
 	}
-	x.pieces = [2][]byte{x.out.Bytes(), x.body}
+	x.pieces = [2][]byte{x.head, x.body}
 	x.rest = x.pieces[:]
 	_, err := x.rest.WriteTo(w)
 	return err

@@ -411,8 +411,11 @@ func TestShortcutFrames(t *testing.T) {
 				_, _ = io.WriteString(x, tt.body)
 			}
 			var out bytes.Buffer
-			if err := x.send(&out); err != nil || !x.writable() {
-				t.Fatalf("send = %v, writable %v", err, x.writable())
+			if !x.finish() {
+				t.Fatal("finish = false")
+			}
+			if err := x.send(&out); err != nil {
+				t.Fatal(err)
 			}
 			res, err := http.ReadResponse(bufio.NewReader(&out), &http.Request{Method: tt.method})
 			if err != nil {
@@ -423,6 +426,32 @@ func TestShortcutFrames(t *testing.T) {
 				t.Errorf("%d %v %q, %v; %d bytes left; want %d, a date, %d bytes and nothing left", res.StatusCode, res.Header, body, err, out.Len(), tt.status, tt.length)
 			}
 		})
+	}
+}
+
+// What would not be one answer, or another one than net/http writes, is left to net/http.
+func TestShortcutRefuses(t *testing.T) {
+	for name, answer := range map[string]func(*shortcut){
+		"a line break":   func(x *shortcut) { x.Header().Set("X-A", "a\r\nSet-Cookie: b") },
+		"half of one":    func(x *shortcut) { x.Header().Set("X-A", "a\nSet-Cookie: b") },
+		"in a name":      func(x *shortcut) { x.Header()["A: b\r\nC"] = []string{"d"} },
+		"trailers":       func(x *shortcut) { x.Header().Set("Trailer", "X-A") },
+		"a coding":       func(x *shortcut) { x.Header().Set("Transfer-Encoding", "gzip") },
+		"the end":        func(x *shortcut) { x.Header().Set("Connection", "close") },
+		"interim":        func(x *shortcut) { x.WriteHeader(http.StatusEarlyHints) },
+		"no content":     func(x *shortcut) { x.WriteHeader(http.StatusNoContent) },
+		"in pieces":      func(x *shortcut) { _, _ = io.WriteString(x, "a"); _, _ = io.WriteString(x, "b") },
+		"nothing at all": func(*shortcut) {},
+	} {
+		x := shortcuts.Get().(*shortcut)
+		answer(x)
+		if name != "nothing at all" {
+			x.WriteHeader(http.StatusOK)
+		}
+		if x.finish() {
+			t.Errorf("%s: finish = true", name)
+		}
+		x.release()
 	}
 }
 
