@@ -247,9 +247,13 @@ func (f *fill) store(e *entry) {
 		return // closed
 	}
 	f.writing = true
-	written := f.engine.pending.begin(e.Key())
+	written, writtenToo := f.engine.pending.begin(e.Key()), func() {}
+	if key, ok := f.languageKey(e); ok {
+		writtenToo = f.engine.pending.begin(key)
+	}
 	go func() { // ends with the store's deadline
 		defer f.engine.work.Done()
+		defer writtenToo()
 		defer written()
 		defer f.endFlight()
 		defer f.lease.release()

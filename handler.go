@@ -353,7 +353,11 @@ func (q *query) awaitOthers(f *fill) (found bool) {
 	if q.found.names != nil {
 		key = string(appendVariant(nil, q.key, q.found.names, q.r))
 	}
-	if q.awaitWrite(ctx, key) && look() {
+	ended := q.awaitWrite(ctx, key)
+	if key, ok := q.languageKey(q.found.names); ok && !ended {
+		ended = q.awaitWrite(ctx, key)
+	}
+	if ended && look() {
 		return true
 	}
 	if b.locker == nil {
@@ -363,12 +367,12 @@ func (q *query) awaitOthers(f *fill) (found bool) {
 	return found
 }
 
-// awaitWrite waits for a write at key that is under way, as long as half of what is left to the store before this answer:
-// the other half is for the look-up that follows. It reports whether there was one, which has ended.
+// awaitWrite waits for a write at key that is under way, as long as three quarters of what is left to the store before this
+// answer: the rest is for the look-up that follows. It reports whether there was one, which has ended.
 func (q *query) awaitWrite(ctx context.Context, key string) (ended bool) {
 	e := q.rt.cache.engine
 	began := time.Now()
-	ctx, cancel := context.WithDeadline(ctx, began.Add((e.config.Limits.StoreTimeout-q.asking)/2))
+	ctx, cancel := context.WithDeadline(ctx, began.Add((e.config.Limits.StoreTimeout-q.asking)*3/4))
 	defer cancel()
 	ended = e.pending.wait(ctx, key)
 	q.asking += time.Since(began)

@@ -83,13 +83,21 @@ func (b *backend) findLanguage(ctx context.Context, q *query, f *found, ns names
 	}
 }
 
-// keepLanguage keeps the second key of the variant in e.
-func (f *fill) keepLanguage(ctx context.Context, e *entry, ttl time.Duration) error {
+// languageKey returns the second key of the variant in e; false if it has none.
+func (f *fill) languageKey(e *entry) (string, bool) {
 	language := e.Field("Content-Language")
 	if !f.rt.standard || !header.Token(language) || !slices.Contains(f.selecting, acceptLanguage) {
+		return "", false
+	}
+	return string(appendLanguage(nil, []byte(f.base), f.selecting, f.req, language)), true
+}
+
+// keepLanguage keeps the second key of the variant in e.
+func (f *fill) keepLanguage(ctx context.Context, e *entry, ttl time.Duration) error {
+	key, ok := f.languageKey(e)
+	if !ok {
 		return nil
 	}
-	key := string(appendLanguage(nil, []byte(f.base), f.selecting, f.req, language))
 	l := &learned{variants: []string{e.Key()}}
 	l.Kind = wire.Index
 	l.Sequence, l.Incarnation = e.Sequence, e.Incarnation
