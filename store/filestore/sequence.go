@@ -12,7 +12,7 @@ import (
 // slotAt is where the slot of name is in the shared file.
 func slotAt(name string) int64 {
 	i := idOf(name)
-	return sharedHead + 8*int64(binary.LittleEndian.Uint16(i[:]))
+	return sharedHead + 8*int64(binary.LittleEndian.Uint32(i[:])%slots)
 }
 
 // Marks reads the slots of names.

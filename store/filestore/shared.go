@@ -22,9 +22,9 @@ import (
 //	24  8  the fence granted last
 const (
 	sharedName  = layout + "/sequence"
-	sharedMagic = "rpseq\x00\x00\x01"
+	sharedMagic = "rpseq\x00\x00\x02"
 	sharedHead  = 32
-	slots       = 1 << 16
+	slots       = 1 << 18
 	sharedSize  = sharedHead + 8*slots
 )
 
