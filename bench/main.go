@@ -24,6 +24,7 @@ type scale struct {
 	crowds  int           // rounds of a stampede in process
 	clients int           // of a stampede
 	trace   int           // requests of a trace
+	seeds   int           // of a trace, two at least
 	turns   int           // rounds over HTTP
 	turn    time.Duration // of one server in one of them, in whole seconds
 	alone   bool          // no peer is asked by several clients at once: some have data races
@@ -31,11 +32,11 @@ type scale struct {
 
 var (
 	full = scale{
-		rounds: 15, sample: 10 * time.Millisecond, entries: 1_000_000, crowds: 100, clients: 1000, trace: 200_000,
+		rounds: 15, sample: 10 * time.Millisecond, entries: 1_000_000, crowds: 100, clients: 1000, trace: 200_000, seeds: 9,
 		turns: 10, turn: 2 * time.Second,
 	}
 	quick = scale{
-		rounds: 2, sample: time.Millisecond / 4, entries: 2000, crowds: 2, clients: 20, trace: 5000,
+		rounds: 2, sample: time.Millisecond / 4, entries: 2000, crowds: 2, clients: 20, trace: 5000, seeds: 2,
 		turns: 2, turn: time.Second,
 	}
 )

@@ -16,7 +16,7 @@ import (
 	"github.com/reprise-go/reprise"
 )
 
-const tracesNote = `Of 100 requests, how many were answered from a store with room for 10,000 entries: the mean of nine seeds and
+const tracesNote = `Of 100 requests, how many were answered from a store with room for 10,000 entries: the mean of %d seeds and
 its standard error. All entries have the same size, so that reprise's bound in bytes is one in entries. reprise's store is
 otter bounded by weight, which adapts by smaller samples than otter bounded by a number of entries does: it learns how many entries
 there are only as they come, and forgets once how often they were asked for. That is the column to compare with; on loop it costs a point. What
@@ -25,20 +25,18 @@ the differences, seed by seed; noise is twice the standard error of that, and at
 after every 20,000 requests 10,000 keys in a row that never come again. loop: 12,500 keys in turn. shifting: zipf, and
 after every 50,000 requests what was popular is not and the next 5,000 keys are.`
 
-const (
-	traceRoom  = 10_000 // how many entries the stores of a trace have room for
-	traceSeeds = 9
-)
+// traceRoom is how many entries the stores of a trace have room for.
+const traceRoom = 10_000
 
 // traces measures how good the stores are at keeping what will be asked for.
 func (b *bench) traces() error {
-	t := b.report.table("Hit ratio", tracesNote, "trace", "reprise, handlers", "reprise, functions", "otter by weight", "otter by number", "go-redis/cache TinyLFU", "golang-lru", "sturdyc")
+	t := b.report.table("Hit ratio", fmt.Sprintf(tracesNote, b.seeds), "trace", "reprise, handlers", "reprise, functions", "otter by weight", "otter by number", "go-redis/cache TinyLFU", "golang-lru", "sturdyc")
 	for _, trace := range []struct {
 		name string
 		make func(n int, seed uint64) []int
 	}{{"zipf", zipfTrace}, {"scan", scanTrace}, {"loop", loopTrace}, {"shifting", shiftingTrace}} {
 		ratios := map[string][]float64{}
-		for seed := range uint64(traceSeeds) {
+		for seed := range uint64(b.seeds) { //nolint:gosec // a small number
 			keys := trace.make(b.trace, seed+1)
 			for _, s := range bounded() {
 				share, err := hitRatio(s, keys)
@@ -55,7 +53,7 @@ func (b *bench) traces() error {
 		}
 		t.add(row...)
 		for _, us := range []string{"reprise, handlers", "reprise, functions"} {
-			behind := make([]float64, traceSeeds)
+			behind := make([]float64, b.seeds)
 			for i, otters := range ratios["otter by weight"] {
 				behind[i] = 100 * (otters - ratios[us][i])
 			}

@@ -18,6 +18,9 @@ import (
 	"github.com/reprise-go/reprise/internal/header"
 )
 
+// The shortcut answers hits before net/http reads the request, which takes more time to read a request and to write a head than
+// the cache does for the rest (ADR 20). Here is how a request is read, and how an answer is written; strictConn knows when.
+
 // headEnd is what the head of a request ends in.
 const headEnd = "\r\n\r\n"
 
@@ -27,10 +30,9 @@ const maxLines = 48
 // maxCopied is how much of a body is copied behind its head, to be written with it; more is cheaper to write from where it is.
 const maxCopied = 8 << 10
 
-// shortcut is a request without a body whose head has one reading, and the stored answer to it: what is answered without
-// net/http, which takes more time to read a request and to write a head than the cache does for the rest. What is not certain is
-// never read here; what is read here and has no stored answer is read again, by net/http. Nothing that was read here
-// reaches the origin.
+// shortcut is a request without a body whose head has one reading, and the stored answer to it. What is not certain is never
+// read here; what is read here and has no stored answer is read again, by net/http. Nothing that was read here reaches the
+// origin.
 type shortcut struct {
 	request http.Request
 	url     *url.URL

@@ -3,6 +3,7 @@ package proxy
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -558,6 +560,52 @@ func TestShortcutTwoHosts(t *testing.T) {
 			t.Errorf("net/http has read %d requests, the origin %d; want 2 of each", long, origin)
 		}
 	})
+}
+
+// The shortcut keys a request by the same scheme, host and client as the long way: TLS has pages of its own, and what a peer says of the host counts if
+// the peer is trusted.
+func TestShortcutBelievesWhomTheLongWayDoes(t *testing.T) {
+	s := newSite(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "max-age=60")
+		_, _ = io.WriteString(w, r.Host)
+	}, func(cfg *Config) { cfg.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")} })
+	v := s.visit()
+	defer v.Close()
+	for _, host := range []string{"a.test", "b.test"} {
+		v.ask(t, "GET / HTTP/1.1\r\nHost: "+host+"\r\n\r\n")
+	}
+	const plain, forwarded = "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n", "GET / HTTP/1.1\r\nHost: a.test\r\nX-Forwarded-Host: b.test\r\n"
+	for _, tt := range []struct {
+		name, remote, head string
+		tls                *tls.ConnectionState
+		want               string // "" is not answered
+	}{
+		{"plain", "192.0.2.1:9", plain, nil, "a.test"},
+		{"in TLS", "192.0.2.1:9", plain, new(tls.ConnectionState), ""},
+		{"host of a stranger", "192.0.2.1:9", forwarded + "\r\n", nil, "a.test"},
+		{"host of a friend", "10.1.2.3:9", forwarded + "\r\n", nil, "b.test"},
+		{"scheme of a stranger", "192.0.2.1:9", forwarded + "X-Forwarded-Proto: https\r\n\r\n", nil, "a.test"},
+		{"scheme of a friend", "10.1.2.3:9", forwarded + "X-Forwarded-Proto: https\r\n\r\n", nil, ""},
+	} {
+		client, server := net.Pipe()
+		c := &strictConn{Conn: server, remote: tt.remote, tls: tt.tls, front: s.front}
+		body := make(chan string, 1)
+		go func() {
+			res, err := http.ReadResponse(bufio.NewReader(client), nil)
+			if err != nil {
+				body <- ""
+				return
+			}
+			b, _ := io.ReadAll(res.Body)
+			body <- string(b)
+		}()
+		alone, answered, err := c.try([]byte(tt.head))
+		_ = server.Close()
+		if got := <-body; got != tt.want || answered != (tt.want != "") || !alone || err != nil {
+			t.Errorf("%s: %q, answered %v, alone %v, %v; want %q", tt.name, got, answered, alone, err, tt.want)
+		}
+		_ = client.Close()
+	}
 }
 
 // With a store outside the process there is no shortcut: to look would be to wait.
