@@ -7,16 +7,18 @@ import (
 	"github.com/reprise-go/reprise/store/memcachedstore/internal/meta"
 )
 
-// exchange is the memory of one look-up, which the next one uses again.
+// exchange is a look-up that asks for slots, and its memory, which the next one uses again.
 type exchange struct {
-	slots   []uint32
-	keys    []string
+	slots []uint32
+	keys  []string     // of the slots
+	found []meta.Reply // about the slots
+
 	cmds    []meta.Command
 	replies []meta.Reply
 	digits  [16][20]byte // that numbers are read to
 }
 
-// exchange returns one that is empty but for slots.
+// exchange returns one that is empty.
 func (s *Store) exchange() *exchange {
 	x, ok := s.exchanges.Get().(*exchange)
 	if !ok {
@@ -34,12 +36,43 @@ func (s *Store) release(x *exchange) {
 	}
 }
 
-// reset empties x and forgets what others own.
+// reset forgets everything but the slots.
 func (x *exchange) reset() {
 	clear(x.keys)
 	clear(x.cmds)
 	clear(x.replies)
-	x.keys, x.cmds, x.replies = x.keys[:0], x.cmds[:0], x.replies[:0]
+	x.keys, x.found, x.cmds, x.replies = x.keys[:0], nil, x.cmds[:0], x.replies[:0]
+}
+
+// look answers l and reads the slots, after the counter.
+func (x *exchange) look(ctx context.Context, server *server, l lookup) (found, error) {
+	x.reset()
+	x.number(l.known.lifeKey)
+	x.number(l.known.counterKey)
+	x.numbers(l.known)
+	if l.key != "" {
+		x.cmds = append(x.cmds, meta.Command{Op: meta.Get, Key: l.key})
+	}
+	if err := x.do(ctx, server); err != nil {
+		return found{}, err
+	}
+	var f found
+	f.life, f.lives = lifeOf(x.replies[0])
+	f.counter, f.counts = number(x.replies[1])
+	x.found = x.replies[2:][:len(x.slots)]
+	if l.key != "" {
+		f.item = x.replies[len(x.replies)-1]
+	}
+	return f, nil
+}
+
+// lookAgain reads the slots alone.
+func (x *exchange) lookAgain(ctx context.Context, server *server, k *known) error {
+	x.reset()
+	x.numbers(k)
+	err := x.do(ctx, server)
+	x.found = x.replies
+	return err
 }
 
 // number adds a command for the number at key.
@@ -52,15 +85,15 @@ func (x *exchange) number(key string) {
 }
 
 // numbers adds a command for each of the slots.
-func (x *exchange) numbers(counterKey string) {
-	x.keys = appendSlotKeys(x.keys, counterKey, x.slots)
+func (x *exchange) numbers(k *known) {
+	x.keys = appendSlotKeys(x.keys, k.counterKey, x.slots)
 	for _, key := range x.keys {
 		x.number(key)
 	}
 }
 
 // do executes the commands and sets the reply of each.
-func (x *exchange) do(ctx context.Context, server *meta.Server) error {
+func (x *exchange) do(ctx context.Context, server *server) error {
 	x.replies = slices.Grow(x.replies, len(x.cmds))[:len(x.cmds)]
 	return server.Do(ctx, x.cmds, x.replies)
 }

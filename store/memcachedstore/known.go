@@ -9,9 +9,9 @@ import (
 // known is what this process knows of the sequence at one value of the counter: point (6) of its proof. Another value,
 // or another life, begins another one, which is empty. It is safe for concurrent use.
 type known struct {
-	life, counter uint64
-	counterKey    string
-	since         time.Time
+	life, counter       uint64
+	lifeKey, counterKey string
+	since               time.Time
 
 	// again says that a second look-up has found the same counter. Before that the next one is as likely to find
 	// another, and then to need a second round trip: a process that invalidations outnumber asks for everything at once.
@@ -29,7 +29,9 @@ const mostKnown = 1 << 16
 const knownFor = time.Minute
 
 func (s *Store) newKnown(life, counter uint64) *known {
-	return &known{life: life, counter: counter, counterKey: s.counterKey(life), since: time.Now(), numbers: make(map[uint32]uint64)}
+	return &known{
+		life: life, counter: counter, lifeKey: s.lifeKey, counterKey: s.counterKey(life), since: time.Now(), numbers: make(map[uint32]uint64),
+	}
 }
 
 // knownAt returns what is known at that counter of that life, which has just been read or issued. It is nil if this

@@ -10,110 +10,107 @@ import (
 
 // Marks implements [store.Sequencer].
 func (s *Store) Marks(ctx context.Context, names ...string) (store.Marks, error) {
-	m, err := s.marks(ctx, names, nil, nil)
+	m, _, err := s.marks(ctx, names, "")
 	return m, s.wrap("marks", err)
 }
 
 // GetMarked implements [store.Sequencer]. Where the value is on another server than the sequence, both are asked at the
 // same time.
 func (s *Store) GetMarked(ctx context.Context, key string, names ...string) ([]byte, store.Marks, error) {
-	get := meta.Command{Op: meta.Get, Key: s.dataKey(key)}
-	var got meta.Reply
+	key = s.dataKey(key)
+	var item meta.Reply
 	var m store.Marks
 	var err error
-	if server := s.on(get.Key); server == s.sequencer {
-		m, err = s.marks(ctx, names, &get, &got)
+	if server := s.on(key); server == s.sequencer {
+		m, item, err = s.marks(ctx, names, key)
 	} else {
-		m, got, err = s.getApart(ctx, server, get, names)
+		m, item, err = s.getApart(ctx, server, key, names)
 	}
 	if err != nil {
 		return nil, m, s.wrap("get marked", err)
 	}
-	value, err := s.value(ctx, got)
+	value, err := s.value(ctx, item)
 	return value, m, s.wrap("get marked", err)
 }
 
-// getApart executes get on its server while it reads the slots of names on the sequencer.
-func (s *Store) getApart(ctx context.Context, server *meta.Server, get meta.Command, names []string) (store.Marks, meta.Reply, error) {
+// getApart reads the item at key from its server while it reads the slots of names from the sequencer.
+func (s *Store) getApart(ctx context.Context, server *server, key string, names []string) (store.Marks, meta.Reply, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	var replies [1]meta.Reply
+	var f found
 	read := make(chan error, 1) // its sender ends with the exchange, which ends with ctx
-	go func() { read <- server.Do(ctx, []meta.Command{get}, replies[:]) }()
-	m, err := s.marks(ctx, names, nil, nil)
+	go func() {
+		var err error
+		f, err = server.look(ctx, lookup{key: key})
+		read <- err
+	}()
+	m, _, err := s.marks(ctx, names, "")
 	if err != nil {
 		cancel()
 	}
 	if getErr := <-read; err == nil {
 		err = getErr
 	}
-	return m, replies[0], err
+	return m, f.item, err
 }
 
-// marks reads the slots of names. With get it executes that as well, in the same round trip.
+// marks reads the slots of names and, in the same round trip, the item at key, if that is not "".
 //
 // While the counter stays the same, slots that this process knows are not asked for. If that turns out to have been wrong
 // they are, in a second round trip.
-func (s *Store) marks(ctx context.Context, names []string, get *meta.Command, got *meta.Reply) (store.Marks, error) {
+func (s *Store) marks(ctx context.Context, names []string, key string) (store.Marks, meta.Reply, error) {
 	x := s.exchange()
 	defer s.release(x)
 	x.slots = appendSlots(x.slots[:0], names)
 	m := store.Marks{Slots: make([]uint64, len(names))}
+	var item meta.Reply
 	for range rounds {
 		k := s.known.Load()
+		l := lookup{known: k, key: key}
+		var f found
+		var err error
 		recalled := k.recall(x.slots, m.Slots)
-		x.reset()
-		x.number(s.lifeKey)
-		x.number(k.counterKey)
-		if !recalled {
-			x.numbers(k.counterKey)
-		}
-		if get != nil {
-			x.cmds = append(x.cmds, *get)
-		}
-		if err := x.do(ctx, s.sequencer); err != nil {
-			return store.Marks{}, err
-		}
-		if get != nil {
-			*got, get = x.replies[len(x.replies)-1], nil
-		}
-
-		current, ok := lifeOf(x.replies[0])
-		newest, counts := number(x.replies[1])
-		switch {
-		case !ok, current == k.life && !counts:
-			if err := s.renew(ctx); err != nil {
-				return store.Marks{}, err
-			}
-			continue
-		case current != k.life:
-			s.knownAt(current, 0)
-			continue
-		}
-		m.Incarnation, m.Newest = current, newest
-		found := x.replies[2:]
 		if recalled {
-			if newest == k.counter {
-				return m, nil
-			}
-			x.reset()
-			x.numbers(k.counterKey)
-			if err := x.do(ctx, s.sequencer); err != nil {
-				return store.Marks{}, err
-			}
-			found = x.replies
+			f, err = s.sequencer.look(ctx, l)
+		} else {
+			f, err = x.look(ctx, s.sequencer, l)
 		}
-		err := s.settle(ctx, current, x.keys, found, m.Slots)
+		if err != nil {
+			return store.Marks{}, item, err
+		}
+		if key != "" {
+			item, key = f.item, ""
+		}
+		switch {
+		case !f.lives, f.life == k.life && !f.counts:
+			if err := s.renew(ctx); err != nil {
+				return store.Marks{}, item, err
+			}
+			continue
+		case f.life != k.life:
+			s.knownAt(f.life, 0)
+			continue
+		}
+		m.Incarnation, m.Newest = f.life, f.counter
+		if recalled {
+			if f.counter == k.counter {
+				return m, item, nil
+			}
+			if err := x.lookAgain(ctx, s.sequencer, k); err != nil {
+				return store.Marks{}, item, err
+			}
+		}
+		err = s.settle(ctx, f.life, x.keys, x.found, m.Slots)
 		if errors.Is(err, errLost) {
 			continue
 		}
 		if err != nil {
-			return store.Marks{}, err
+			return store.Marks{}, item, err
 		}
-		s.knownAt(current, newest).learn(x.slots, m.Slots)
-		return m, nil
+		s.knownAt(f.life, f.counter).learn(x.slots, m.Slots)
+		return m, item, nil
 	}
-	return store.Marks{}, errBusy
+	return store.Marks{}, item, errBusy
 }
 
 // settle sets numbers to those that were found of the slots at keys. Where there was none it makes one.

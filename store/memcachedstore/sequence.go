@@ -125,7 +125,7 @@ func (s *Store) Raise(ctx context.Context, names ...string) (uint64, error) {
 	for range rounds {
 		k := s.known.Load()
 		if k.life == 0 {
-			if _, err := s.marks(ctx, nil, nil, nil); err != nil {
+			if _, _, err := s.marks(ctx, nil, ""); err != nil {
 				return 0, s.wrap("raise", err)
 			}
 			k = s.known.Load()
@@ -137,7 +137,7 @@ func (s *Store) Raise(ctx context.Context, names ...string) (uint64, error) {
 			s.knownAt(k.life, n)
 			return n, nil
 		case errors.Is(err, errLost), errors.As(err, &refused): // what is no number cannot be increased
-			if _, err := s.marks(ctx, nil, nil, nil); err != nil {
+			if _, _, err := s.marks(ctx, nil, ""); err != nil {
 				return 0, s.wrap("raise", err)
 			}
 		default:

@@ -111,11 +111,11 @@ func isPrefixRune(r rune) bool {
 type Store struct {
 	cfg     Config
 	ring    ring
-	servers []*meta.Server
+	servers []*server
 	closed  atomic.Bool
 
-	lifeKey   string       // of the item that the sequence begins with
-	sequencer *meta.Server // that has the sequence: the one that lifeKey belongs to
+	lifeKey   string  // of the item that the sequence begins with
+	sequencer *server // that has the sequence: the one that lifeKey belongs to
 	known     atomic.Pointer[known]
 	exchanges sync.Pool // of *exchange
 }
@@ -135,10 +135,10 @@ func New(cfg Config) (*Store, error) {
 	}
 	s := &Store{cfg: cfg, ring: newRing(cfg.Servers)}
 	for _, addr := range cfg.Servers {
-		s.servers = append(s.servers, meta.NewServer(meta.Config{
+		s.servers = append(s.servers, &server{Server: meta.NewServer(meta.Config{
 			Addr: addr, Timeout: cfg.Timeout, MaxIdle: cfg.MaxIdleConns, Dial: cfg.Dial,
 			MaxValue: uint64(max(cfg.MaxValueBytes, cfg.ItemBytes)), //nolint:gosec // not negative
-		}))
+		})})
 	}
 	s.lifeKey = cfg.Prefix + controlMark
 	s.sequencer = s.on(s.lifeKey)
@@ -157,12 +157,12 @@ func (s *Store) Close() error {
 
 // Get implements [store.Store].
 func (s *Store) Get(ctx context.Context, key string) ([]byte, error) {
-	cmds := [1]meta.Command{{Op: meta.Get, Key: s.dataKey(key)}}
-	var replies [1]meta.Reply
-	if err := s.on(cmds[0].Key).Do(ctx, cmds[:], replies[:]); err != nil {
+	key = s.dataKey(key)
+	f, err := s.on(key).look(ctx, lookup{key: key})
+	if err != nil {
 		return nil, s.wrap("get", err)
 	}
-	value, err := s.value(ctx, replies[0])
+	value, err := s.value(ctx, f.item)
 	return value, s.wrap("get", err)
 }
 
@@ -218,7 +218,7 @@ func (s *Store) GetMulti(ctx context.Context, keys []string) ([][]byte, error) {
 }
 
 // on returns the server that a key of the servers' belongs to.
-func (s *Store) on(key string) *meta.Server {
+func (s *Store) on(key string) *server {
 	if len(s.servers) == 1 {
 		return s.servers[0]
 	}
@@ -259,7 +259,7 @@ func (s *Store) do(ctx context.Context, cmds []meta.Command) ([]meta.Reply, erro
 	return replies, errors.Join(errs...)
 }
 
-func doSome(ctx context.Context, server *meta.Server, which []int, cmds []meta.Command, replies []meta.Reply) error {
+func doSome(ctx context.Context, server *server, which []int, cmds []meta.Command, replies []meta.Reply) error {
 	mine, got := make([]meta.Command, len(which)), make([]meta.Reply, len(which))
 	for i, at := range which {
 		mine[i] = cmds[at]
