@@ -7,6 +7,7 @@ import (
 	"hash/maphash"
 	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/reprise-go/reprise/internal/wire"
@@ -341,7 +342,7 @@ func (b *backend) keep(ctx context.Context, e *entry, live any, bytes int64, ttl
 // write is keep for what cannot come too late.
 func (b *backend) write(ctx context.Context, e *entry, live any, bytes int64, ttl time.Duration) (Reason, error) {
 	if b.local != nil {
-		e.checked.Store(^uint64(0)) // marks are read again by the first look-up
+		atomic.StoreUint64(e.checked(), ^uint64(0)) // marks are read again by the first look-up
 		b.local.Keep(e.Key(), live, bytes, ttl)
 		return "", nil
 	}

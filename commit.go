@@ -267,7 +267,7 @@ func (f *fill) keep(ctx context.Context, e *entry, ttl time.Duration) {
 	b := &f.engine.store
 	why, err := b.keepUnder(ctx, f.lease, e, ttl)
 	if why == "" && f.variant != "" {
-		if err = f.engine.keepIndex(ctx, f, e, ttl); err == nil {
+		if err = f.engine.keepIndex(ctx, f, ttl); err == nil {
 			err = f.keepLanguage(ctx, e, ttl)
 		}
 	}

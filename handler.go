@@ -151,8 +151,8 @@ func (q *query) stored(e *entry, soft bool) rfc9111.Stored {
 		Lifetime:       lifetime,
 		MustRevalidate: e.Flags&wire.MustRevalidate != 0,
 		NoCache:        e.Flags&wire.NoCache != 0,
-		StaleWhile:     e.StaleWhile,
-		StaleIf:        e.StaleIf,
+		StaleWhile:     e.StaleWhile.Duration(),
+		StaleIf:        e.StaleIf.Duration(),
 	}
 }
 

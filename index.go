@@ -11,7 +11,7 @@ import (
 
 // keepIndex makes the record at the base key name the fields that the URL's answers vary on, and the variant that f has stored
 // among its variants. Beyond the limit the oldest variant goes.
-func (e *engine) keepIndex(ctx context.Context, f *fill, v *entry, ttl time.Duration) error {
+func (e *engine) keepIndex(ctx context.Context, f *fill, ttl time.Duration) error {
 	e.indexes.Lock() // within a process no variant is lost from the list; between processes one may be, and then lives out its time
 	defer e.indexes.Unlock()
 	b := &e.store
@@ -36,7 +36,7 @@ func (e *engine) keepIndex(ctx context.Context, f *fill, v *entry, ttl time.Dura
 		surplus, l.variants = l.variants[:n], l.variants[n:]
 	}
 	l.Kind = wire.Index
-	l.Sequence, l.Incarnation = v.Sequence, v.Incarnation
+	l.Sequence, l.Incarnation = f.number, f.incarnation
 	l.Born, l.Expires = now.UnixNano(), expires
 	l.writeIndex(f.base, f.url, f.path)
 	life := Forever

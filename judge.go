@@ -150,18 +150,18 @@ func (f *fill) live(j *judgement, h http.Header, s said) Reason {
 }
 
 // windows returns how long after its lifetime the response may be served stale: by its own word, else the route's.
-func (f *fill) windows(resp *rfc9111.Response) (while, ifError time.Duration) {
+func (f *fill) windows(resp *rfc9111.Response) (while, ifError wire.Window) {
 	if resp.MustRevalidate() {
 		return 0, 0
 	}
-	while, ifError = f.rt.staleWhile, f.rt.staleIf
+	w, i := f.rt.staleWhile, f.rt.staleIf
 	if o := resp.CC.StaleWhileRevalidate; o.Set {
-		while = o.D
+		w = o.D
 	}
 	if o := resp.CC.StaleIfError; o.Set {
-		ifError = o.D
+		i = o.D
 	}
-	return while, ifError
+	return wire.WindowOf(w), wire.WindowOf(i)
 }
 
 func (f *fill) callTTLFunc(status int, h http.Header) (d time.Duration, ok bool) {
@@ -311,7 +311,7 @@ func jittered(d time.Duration, fraction float64, key string) time.Duration {
 
 // remaining is how long e is of use to the store, from now.
 func (e *entry) remaining(now time.Time) time.Duration {
-	window := max(e.StaleWhile, e.StaleIf)
+	window := max(e.StaleWhile.Duration(), e.StaleIf.Duration())
 	if e.Flags&wire.Lasting != 0 {
 		window = max(window, min(max(time.Duration(e.Expires-e.Born), lastingLeast), lastingMost))
 	}

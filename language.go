@@ -100,7 +100,7 @@ func (f *fill) keepLanguage(ctx context.Context, e *entry, ttl time.Duration) er
 	}
 	l := &learned{variants: []string{e.Key()}}
 	l.Kind = wire.Index
-	l.Sequence, l.Incarnation = e.Sequence, e.Incarnation
+	l.Sequence, l.Incarnation = f.number, f.incarnation
 	now := time.Now()
 	l.Born, l.Expires = now.UnixNano(), after(now, ttl)
 	l.writeIndex(key, f.url, f.path)

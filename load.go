@@ -331,7 +331,7 @@ func (t *task[K, V]) settle(a answer[V], s said) {
 	res.Sequence, res.Incarnation = t.number, t.incarnation
 	if err == nil {
 		res.v = a.v
-		res.StaleWhile, res.StaleIf = f.staleWhile, f.staleIf
+		res.StaleWhile, res.StaleIf = wire.WindowOf(f.staleWhile), wire.WindowOf(f.staleIf)
 	} else {
 		if _, ok := err.(*StaleError); ok { //nolint:errorlint // wrapped, callers do not take it for one of this function, which has a value
 			err = fmt.Errorf("reprise: %s: %w", f.name, err)

@@ -14,6 +14,11 @@ import (
 // for what entry says.
 type result[V any] struct {
 	entry
+
+	// plain says that the value is served as long as the store has it: then nobody need ask what time it is. It stands
+	// between checked and the value, which a hit reads as well.
+	plain bool
+
 	v    V
 	err  error    // remembered, instead of v
 	tags []string // of the record
@@ -21,9 +26,6 @@ type result[V any] struct {
 	// calm is the moment, in Unix nanoseconds, until which the value is simply served: from there on it is refreshed ahead, or
 	// no longer fresh.
 	calm int64
-
-	// plain says that the value is served as long as the store has it: then nobody need ask what time it is.
-	plain bool
 }
 
 // newResult makes a result without its value.
@@ -98,7 +100,7 @@ func (r *result[V]) judge(soft bool, now int64) use {
 	case now < r.Expires:
 		return useAndLoad
 	}
-	if r.StaleWhile > 0 && now-r.Expires <= int64(r.StaleWhile) {
+	if r.StaleWhile > 0 && now-r.Expires <= int64(r.StaleWhile.Duration()) {
 		return useStale
 	}
 	return useNot
@@ -106,10 +108,10 @@ func (r *result[V]) judge(soft bool, now int64) use {
 
 // insteadOfError reports whether r may be served at now because there is nothing better.
 func (r *result[V]) insteadOfError(soft bool, now int64) bool {
-	if r.err != nil || r.StaleIf <= 0 {
+	if r.err != nil || r.StaleIf == 0 {
 		return false
 	}
-	return soft && now < r.Expires || now-r.Expires <= int64(r.StaleIf)
+	return soft && now < r.Expires || now-r.Expires <= int64(r.StaleIf.Duration())
 }
 
 // sizer estimates the bytes that a value holds, from its type. What a value refers to is not followed: others may be changing it.

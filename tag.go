@@ -25,13 +25,11 @@ const (
 )
 
 // entry is an answer as this process holds it. It is immutable but for checked.
-type entry struct {
-	wire.Record
+type entry struct{ wire.Record }
 
-	// checked is, in a store of this process, the newest number at which the entry's marks were read and found
-	// older, twice, plus 1 if a soft one was newer.
-	checked atomic.Uint64
-}
+// checked is, in a store of this process, the newest number at which the entry's marks were read and found older, twice,
+// plus 1 if a soft one was newer. Numbers of such a store have but one life, so that no entry has an incarnation.
+func (e *entry) checked() *uint64 { return &e.Incarnation }
 
 // learned is what a URL's answers vary on: the live form of an index record.
 type learned struct {
@@ -40,7 +38,7 @@ type learned struct {
 	variants []string // keys, oldest first
 }
 
-const entryBytes = 136 // of an entry, beside its head and body
+const entryBytes = 120 // of an entry, beside its head and body
 
 func (e *entry) bytes() int64 { return int64(len(e.Body)) + int64(e.HeadBytes()) + entryBytes }
 
@@ -84,7 +82,7 @@ func eachName(base, url, path string, yield func(kind byte, name string) bool) b
 // nothing was invalidated since it was last asked, that is one atomic load.
 func (e *entry) current(s *store.Sequence) (usable, soft bool) {
 	newest := s.Newest()
-	if c := e.checked.Load(); c>>1 == newest {
+	if c := atomic.LoadUint64(e.checked()); c>>1 == newest {
 		return true, c&1 != 0
 	}
 	usable = eachNameOf(e, func(kind byte, name string) bool {
@@ -104,7 +102,7 @@ func (e *entry) current(s *store.Sequence) (usable, soft bool) {
 	if soft {
 		c |= 1
 	}
-	e.checked.Store(c)
+	atomic.StoreUint64(e.checked(), c)
 	return true, soft
 }
 

@@ -143,7 +143,7 @@ func (f *Func[K, V]) Set(ctx context.Context, key K, v V) error {
 	}
 	r := newResult[V](at, f.tags, time.Now(), jittered(f.ttl, f.jitter, at))
 	r.v = f.clone(v)
-	r.StaleWhile, r.StaleIf = f.staleWhile, f.staleIf
+	r.StaleWhile, r.StaleIf = wire.WindowOf(f.staleWhile), wire.WindowOf(f.staleIf)
 	r.Sequence, r.Incarnation = number, incarnation
 	bytes := int64(0)
 	if b.local != nil {

@@ -36,7 +36,7 @@ func (b *bench) traces() error {
 		make func(n int, seed uint64) []int
 	}{{"zipf", zipfTrace}, {"scan", scanTrace}, {"loop", loopTrace}, {"shifting", shiftingTrace}} {
 		ratios := map[string][]float64{}
-		for seed := range uint64(b.seeds) { //nolint:gosec // a small number
+		for seed := range uint64(b.seeds) {
 			keys := trace.make(b.trace, seed+1)
 			for _, s := range bounded() {
 				share, err := hitRatio(s, keys)

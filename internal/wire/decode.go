@@ -45,17 +45,10 @@ func (r *Record) Decode(rec []byte, kind Kind, key string) error {
 	if len(rec) < len(magic)+1 || string(rec[:len(magic)]) != magic {
 		return ErrForeign
 	}
-	switch rec[len(magic)] {
-	case 1:
-		return r.decode(rec, kind, key, flagsEnd1)
-	case 2:
-		return r.decode(rec, kind, key, flagsEnd)
-	default:
+	version := rec[len(magic)]
+	if version == 0 || version > Version {
 		return ErrVersion
 	}
-}
-
-func (r *Record) decode(rec []byte, kind Kind, key string, flags Flags) error {
 	if len(rec) < fixedLen+sumLen {
 		return ErrDamaged
 	}
@@ -78,32 +71,40 @@ func (r *Record) decode(rec []byte, kind Kind, key string, flags Flags) error {
 		fields:      le.Uint32(rec[12:]),
 		Born:        signed(16),
 		Expires:     signed(24),
-		StaleWhile:  time.Duration(signed(32)),
-		StaleIf:     time.Duration(signed(40)),
+		StaleWhile:  WindowOf(time.Duration(signed(32))),
+		StaleIf:     WindowOf(time.Duration(signed(40))),
 		Sequence:    le.Uint64(rec[48:]),
 		Incarnation: le.Uint64(rec[56:]),
 	}
 	if d.Kind != kind {
 		return ErrMismatch
 	}
-	if rec[5]|rec[10]|rec[11] != 0 || d.Flags >= flags || d.StaleWhile < 0 || d.StaleIf < 0 || headLen > MaxHead {
+	flags := flagsEnd
+	if version == 1 {
+		flags = flagsEnd1
+	}
+	if rec[5]|rec[10]|rec[11] != 0 || d.Flags >= flags || headLen > MaxHead {
+		return ErrMalformed
+	}
+	// Versions 1 and 2 had windows of any length, which are rounded up.
+	exact := int64(d.StaleWhile.Duration()) == signed(32) && int64(d.StaleIf.Duration()) == signed(40)
+	if signed(32) < 0 || signed(40) < 0 || version > 2 && !exact {
 		return ErrMalformed
 	}
 	// net/http panics on a status of other than three digits, and 1xx is never an answer.
 	if d.Kind == Response && (d.Status < 200 || d.Status > 999) {
 		return ErrMalformed
 	}
-	head := rec[fixedLen : fixedLen+int(headLen)]
-	w := walker{head: head}
-	if stored := w.text(MaxHead); !w.bad && string(stored) != key {
+	d.head = string(rec[fixedLen : fixedLen+int(headLen)])
+	w := walker{head: d.head, usual: version > 2}
+	if stored := w.text(MaxHead); !w.bad && stored != key {
 		return ErrMismatch
 	}
 	if !w.rest(len(key), int(d.fields)) {
 		return ErrMalformed
 	}
-	d.head = string(head)
 	// The capacity ends with the body: an append of a careless reader does not reach the checksum.
-	d.Body = rec[fixedLen+len(head) : end : end]
+	d.Body = rec[fixedLen+len(d.head) : end : end]
 	*r = d
 	return nil
 }

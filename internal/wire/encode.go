@@ -6,14 +6,14 @@ import (
 	"slices"
 )
 
-// Version is the version that Append writes. Decode reads it and the one before.
+// Version is the version that Append writes. Decode reads it and those before.
 //
 // A version is a promise: golden files in testdata hold one directory for each version that was ever written. A change
 // of meaning is a new version as much as a change of layout is, also a new flag: who does not know it must not serve
 // the record.
-const Version = 2
+const Version = 3
 
-// The layout of versions 1 and 2; 2 has more flags. Numbers have a fixed width and are little-endian, so that one check of the length covers
+// The layout of all versions; 2 has more flags, and in the head of 3 usual field names have numbers. Numbers have a fixed width and are little-endian, so that one check of the length covers
 // them all; the head has its own form, see SetHead.
 //
 //	 0  magic        "\x93rp"
@@ -65,7 +65,7 @@ func (r *Record) Append(dst []byte) []byte {
 	b = le.AppendUint16(b, r.Status)
 	b = append(b, 0, 0)
 	b = le.AppendUint32(b, r.fields)
-	for _, n := range [...]int64{r.Born, r.Expires, int64(r.StaleWhile), int64(r.StaleIf)} {
+	for _, n := range [...]int64{r.Born, r.Expires, int64(r.StaleWhile.Duration()), int64(r.StaleIf.Duration())} {
 		b = le.AppendUint64(b, uint64(n)) //nolint:gosec // two's complement, as decode reads it
 	}
 	b = le.AppendUint64(b, r.Sequence)

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 )
 
 // Kind says what a record is.
@@ -48,23 +47,26 @@ const (
 const flagsEnd1 = Untyped << 1
 
 // Record is a stored response, value or index. It is immutable once it has been shared.
+//
+// Memory is full of records: they have 96 bytes, without a gap.
 type Record struct {
-	Kind   Kind
+	Body   []byte
+	head   string
+	fields uint32 // where the field lines begin in head
 	Status uint16
 	Flags  Flags
-	fields uint32 // where the field lines begin in head
 
 	// Born is the moment, in Unix nanoseconds, at which the answer's age was 0; Expires the one at which it ceases to be
 	// fresh, math.MaxInt64 for never. StaleWhile and StaleIf are how long after it the answer may still
 	// be served while it is refreshed (RFC 5861 §3) or instead of an error (§4).
+	StaleWhile, StaleIf Window
+	Kind                Kind
 	Born, Expires       int64
-	StaleWhile, StaleIf time.Duration
 
-	// Sequence is the store's number at the look-up that led to the fill, Incarnation the life of that number.
+	// Sequence is the store's number at the look-up that led to the fill, Incarnation the life of that number. Where all numbers have one
+	// life, the owner of the record may use Incarnation as a word of its own, by atomic operations, too: on no
+	// architecture it lies across words.
 	Sequence, Incarnation uint64
-
-	head string
-	Body []byte
 }
 
 // Pair is a selecting header field of a variant: its canonical name and normalised value.
@@ -105,11 +107,11 @@ func (r *Record) SetHead(h Head) {
 	}
 	b = binary.AppendUvarint(b, uint64(len(h.Vary)))
 	for _, p := range h.Vary {
-		b = appendText(appendText(b, p.Name), p.Value)
+		b = appendText(appendName(b, p.Name), p.Value)
 	}
 	r.fields = uint32(min(len(b), math.MaxInt32))
 	for _, name := range names {
-		b = appendText(b, name)
+		b = appendName(b, name)
 		values := h.Fields[name]
 		b = binary.AppendUvarint(b, uint64(len(values)))
 		for _, v := range values {
@@ -218,7 +220,7 @@ func (r *Record) Vary(yield func(Pair) bool) {
 	n, pos = r.uvarint(pos)
 	for range n {
 		var p Pair
-		p.Name, pos = r.text(pos)
+		p.Name, pos = r.name(pos)
 		p.Value, pos = r.text(pos)
 		if !yield(p) {
 			return
@@ -248,7 +250,7 @@ func (c *Cursor) Next() bool {
 	if c.pos >= len(c.r.head) {
 		return false
 	}
-	c.Name, c.pos = c.r.text(c.pos)
+	c.Name, c.pos = c.r.name(c.pos)
 	c.Values, c.pos = c.r.uvarint(c.pos)
 	return true
 }

@@ -1,16 +1,14 @@
 package wire
 
-import (
-	"bytes"
-	"strings"
-)
+import "strings"
 
 // walker checks a head once, so that the readers of Record need no checks of their own: what it accepts, they can walk
 // without leaving the head or the key. It mirrors SetHead line by line.
 type walker struct {
-	head []byte
-	pos  int
-	bad  bool
+	head  string
+	usual bool // usual names may stand as numbers
+	pos   int
+	bad   bool
 }
 
 // rest checks what follows the key: names, tags, selecting fields and, from offset fields on, the field lines.
@@ -29,14 +27,14 @@ func (w *walker) rest(keyLen, fields int) bool {
 	if w.bad || w.pos != fields {
 		return false
 	}
-	var last []byte
+	last := ""
 	names, lines := 0, 0
 	for w.pos < len(w.head) && !w.bad {
 		name := w.name()
 		n := w.number(MaxLines)
 		names, lines = names+1, lines+n
 		// SetHead sorts the names and leaves out those without lines: so no name stands twice.
-		if n == 0 || bytes.Compare(last, name) >= 0 || names > MaxFields || lines > MaxLines {
+		if n == 0 || last >= name || names > MaxFields || lines > MaxLines {
 			return false
 		}
 		for range n {
@@ -53,9 +51,9 @@ func (w *walker) rest(keyLen, fields int) bool {
 func (w *walker) fail() { w.bad, w.pos = true, len(w.head) }
 
 // breaks reports whether a field value has what would end it on the way to the client (RFC 9110 §5.5).
-func breaks(value []byte) bool {
-	for _, c := range value {
-		if c <= '\r' && (c == '\r' || c == '\n' || c == 0) {
+func breaks(value string) bool {
+	for i := range len(value) {
+		if c := value[i]; c <= '\r' && (c == '\r' || c == '\n' || c == 0) {
 			return true
 		}
 	}
@@ -73,8 +71,9 @@ func (w *walker) number(limit int) int {
 
 func (w *walker) longNumber(limit int) int {
 	n := uint64(0)
-	for i, c := range w.head[w.pos:] {
-		if i == 5 || i > 0 && c == 0 {
+	for i := range min(5, len(w.head)-w.pos) {
+		c := w.head[w.pos+i]
+		if i > 0 && c == 0 {
 			break
 		}
 		n |= uint64(c&0x7f) << (7 * i)
@@ -91,11 +90,11 @@ func (w *walker) longNumber(limit int) int {
 }
 
 // text cuts a text of at most limit bytes.
-func (w *walker) text(limit int) []byte {
+func (w *walker) text(limit int) string {
 	n := w.number(limit)
 	if n > len(w.head)-w.pos {
 		w.fail()
-		return nil
+		return ""
 	}
 	t := w.head[w.pos : w.pos+n]
 	w.pos += n
@@ -112,12 +111,18 @@ func (w *walker) part(keyLen int) {
 	w.number(keyLen - (off - 1))
 }
 
-// name cuts a field name: a token (RFC 9110 §5.6.2) in the canonical form of net/http.
-func (w *walker) name() []byte {
+// name cuts a field name: a usual one, or a token (RFC 9110 §5.6.2) in the canonical form of net/http.
+func (w *walker) name() string {
+	if w.usual && len(w.head)-w.pos >= 2 && w.head[w.pos] == 0 {
+		if n := int(w.head[w.pos+1]); n > 0 && n < len(usual) {
+			w.pos += 2
+			return usual[n]
+		}
+	}
 	name := w.text(MaxName)
 	upper := true // what a letter must be here
-	for _, c := range name {
-		ok := false
+	for i := range len(name) {
+		c, ok := name[i], false
 		switch {
 		case 'a' <= c && c <= 'z':
 			ok = !upper
@@ -128,7 +133,7 @@ func (w *walker) name() []byte {
 		}
 		if !ok {
 			w.fail()
-			return nil
+			return ""
 		}
 		upper = c == '-'
 	}

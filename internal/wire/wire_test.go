@@ -31,7 +31,7 @@ func samples() map[string]*wire.Record {
 	response := &wire.Record{
 		Kind: wire.Response, Status: 203, Flags: wire.MustRevalidate | wire.Shareable | wire.Explicit,
 		Born: 1_700_000_000_123_456_789, Expires: 1_700_000_060_123_456_789,
-		StaleWhile: 30 * time.Second, StaleIf: time.Hour,
+		StaleWhile: wire.WindowOf(30 * time.Second), StaleIf: wire.WindowOf(time.Hour),
 		Sequence: 41, Incarnation: 0xfeedface_cafe_beef,
 		Body: []byte("{\"id\":42}\n"),
 	}
@@ -63,7 +63,7 @@ type view struct {
 	Status              uint16
 	Flags               wire.Flags
 	Born, Expires       int64
-	StaleWhile, StaleIf time.Duration
+	StaleWhile, StaleIf wire.Window
 	Seq, Inc            uint64
 	Key, Base           string
 	Host, Path          string
@@ -151,7 +151,7 @@ func TestGolden(t *testing.T) {
 			}
 		}
 	}
-	for version := max(1, wire.Version-1); version <= wire.Version; version++ {
+	for version := 1; version <= wire.Version; version++ {
 		for name, r := range samples() {
 			t.Run(fmt.Sprintf("v%d/%s", version, name), func(t *testing.T) {
 				b, err := os.ReadFile(filepath.Join("testdata", fmt.Sprintf("v%d", version), name+".bin"))
@@ -246,6 +246,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"unknown flag", at(val, 7, 0x80), wire.Value, "k", wire.ErrMalformed},
 		{"negative stale-while-revalidate", at(val, 39, 0x80), wire.Value, "k", wire.ErrMalformed},
 		{"negative stale-if-error", at(val, 47, 0x80), wire.Value, "k", wire.ErrMalformed},
+		{"a window that no record of version 3 has", at(val, 32, 1), wire.Value, "k", wire.ErrMalformed},
 		{"status 0", at(resp, 8, 0, 0), wire.Response, respKey, wire.ErrMalformed},
 		{"status 103", at(resp, 8, 103, 0), wire.Response, respKey, wire.ErrMalformed},
 		{"status 1000", at(resp, 8, 0xe8, 3), wire.Response, respKey, wire.ErrMalformed},
@@ -264,6 +265,13 @@ func TestDecodeRefuses(t *testing.T) {
 		{"fields begin beyond the head", setHead(val, topLen+1, top...), wire.Value, "k", wire.ErrMalformed},
 		{"name without lines", head("Name", 0), wire.Value, "k", wire.ErrMalformed},
 		{"name alone", head("Name"), wire.Value, "k", wire.ErrMalformed},
+		{"a usual name in version 2", at(head([]byte{0, 1}, 1, "v"), 3, 2), wire.Value, "k", wire.ErrMalformed},
+		{"a number of no usual name", head([]byte{0, 0}, 1, "v"), wire.Value, "k", wire.ErrMalformed},
+		{"a number beyond the usual names", head([]byte{0, 200}, 1, "v"), wire.Value, "k", wire.ErrMalformed},
+		{"a number that is cut off", head([]byte{0}), wire.Value, "k", wire.ErrMalformed},
+		{"a usual name twice", head([]byte{0, 1}, 1, "v", []byte{0, 1}, 1, "v"), wire.Value, "k", wire.ErrMalformed},
+		{"a usual name in both forms", head([]byte{0, 1}, 1, "v", "Accept", 1, "v"), wire.Value, "k", wire.ErrMalformed},
+		{"usual names not sorted", head([]byte{0, 2}, 1, "v", []byte{0, 1}, 1, "v"), wire.Value, "k", wire.ErrMalformed},
 		{"empty name", head("", 1, "v"), wire.Value, "k", wire.ErrMalformed},
 		{"lower-case name", head("name", 1, "v"), wire.Value, "k", wire.ErrMalformed},
 		{"lower case after hyphen", head("My-name", 1, "v"), wire.Value, "k", wire.ErrMalformed},
@@ -405,7 +413,7 @@ func randomRecord(rnd *rand.Rand) *wire.Record {
 		Kind:   []wire.Kind{wire.Response, wire.Value, wire.Index}[rnd.IntN(3)],
 		Status: uint16(200 + rnd.IntN(300)), Flags: wire.Flags(rnd.IntN(1 << 11)),
 		Born: int64(rnd.Uint64()), Expires: int64(rnd.Uint64()),
-		StaleWhile: time.Duration(rnd.Int64()), StaleIf: time.Duration(rnd.Int64()),
+		StaleWhile: wire.WindowOf(time.Duration(rnd.Int64())), StaleIf: wire.WindowOf(time.Duration(rnd.Int64())),
 		Sequence: rnd.Uint64(), Incarnation: rnd.Uint64(),
 		Body: []byte(text(1 + 1<<rnd.IntN(13))),
 	}
@@ -464,8 +472,12 @@ func FuzzDecode(f *testing.F) {
 		// Beyond the checksum, with lengths that fit, the head is what is tried.
 		head := binary.LittleEndian.Uint32(rec[64:]) % uint32(len(rec)-80+1)
 		rec = edit(rec, func(b []byte) []byte {
-			copy(b, "\x93rp\x02")
+			copy(b, "\x93rp\x03")
 			b[4], b[5], b[7], b[10], b[11] = kind, 0, b[7]&0x1f, 0, 0
+			for at := 32; at < 48; at += 8 { // windows
+				d := wire.WindowOf(time.Duration(binary.LittleEndian.Uint64(b[at:])))
+				binary.LittleEndian.PutUint64(b[at:], uint64(d.Duration()))
+			}
 			binary.LittleEndian.PutUint32(b[64:], head)
 			binary.LittleEndian.PutUint64(b[68:], uint64(len(b)-76)-uint64(head))
 			return b

@@ -1,0 +1,132 @@
+package wire
+
+import "slices"
+
+// usual are field names that a head has as their place in this list, in canonical form and sorted. The list is a part of Version 3:
+// it cannot be changed, and what is added to it needs another version.
+var usual = [...]string{
+	"", // no name: 0 is the length of none
+	"Accept",
+	"Accept-Ch",
+	"Accept-Encoding",
+	"Accept-Language",
+	"Accept-Patch",
+	"Accept-Post",
+	"Accept-Ranges",
+	"Access-Control-Allow-Credentials",
+	"Access-Control-Allow-Headers",
+	"Access-Control-Allow-Methods",
+	"Access-Control-Allow-Origin",
+	"Access-Control-Allow-Private-Network",
+	"Access-Control-Expose-Headers",
+	"Access-Control-Max-Age",
+	"Access-Control-Request-Headers",
+	"Access-Control-Request-Method",
+	"Allow",
+	"Alt-Svc",
+	"Authorization",
+	"Cache-Control",
+	"Cache-Groups",
+	"Cache-Status",
+	"Cdn-Cache-Control",
+	"Clear-Site-Data",
+	"Content-Digest",
+	"Content-Disposition",
+	"Content-Encoding",
+	"Content-Language",
+	"Content-Length",
+	"Content-Location",
+	"Content-Range",
+	"Content-Security-Policy",
+	"Content-Security-Policy-Report-Only",
+	"Content-Type",
+	"Cookie",
+	"Cross-Origin-Embedder-Policy",
+	"Cross-Origin-Opener-Policy",
+	"Cross-Origin-Resource-Policy",
+	"Date",
+	"Deprecation",
+	"Digest",
+	"Etag",
+	"Expect-Ct",
+	"Expires",
+	"Hx-Request",
+	"Last-Modified",
+	"Link",
+	"Location",
+	"Nel",
+	"No-Vary-Search",
+	"Origin",
+	"Origin-Agent-Cluster",
+	"P3p",
+	"Permissions-Policy",
+	"Pragma",
+	"Priority",
+	"Ratelimit",
+	"Ratelimit-Policy",
+	"Referrer-Policy",
+	"Report-To",
+	"Reporting-Endpoints",
+	"Repr-Digest",
+	"Retry-After",
+	"Save-Data",
+	"Sec-Ch-Ua",
+	"Sec-Ch-Ua-Mobile",
+	"Sec-Ch-Ua-Platform",
+	"Sec-Fetch-Dest",
+	"Sec-Fetch-Mode",
+	"Sec-Fetch-Site",
+	"Sec-Fetch-User",
+	"Server",
+	"Server-Timing",
+	"Set-Cookie",
+	"Sourcemap",
+	"Speculation-Rules",
+	"Strict-Transport-Security",
+	"Sunset",
+	"Supports-Loading-Mode",
+	"Surrogate-Control",
+	"Surrogate-Key",
+	"Timing-Allow-Origin",
+	"Trailer",
+	"User-Agent",
+	"Vary",
+	"Via",
+	"Warning",
+	"Www-Authenticate",
+	"X-Accel-Expires",
+	"X-Content-Type-Options",
+	"X-Correlation-Id",
+	"X-Dns-Prefetch-Control",
+	"X-Download-Options",
+	"X-Forwarded-Host",
+	"X-Forwarded-Proto",
+	"X-Frame-Options",
+	"X-Permitted-Cross-Domain-Policies",
+	"X-Powered-By",
+	"X-Ratelimit-Limit",
+	"X-Ratelimit-Remaining",
+	"X-Ratelimit-Reset",
+	"X-Request-Id",
+	"X-Requested-With",
+	"X-Robots-Tag",
+	"X-Runtime",
+	"X-Ua-Compatible",
+	"X-Xss-Protection",
+}
+
+// appendName appends a field name: 0 and its place among the usual ones, or the name itself, whose length is not 0.
+func appendName(b []byte, name string) []byte {
+	if i, ok := slices.BinarySearch(usual[1:], name); ok {
+		return append(b, 0, byte(i+1)) //nolint:gosec // a place in a list that a test bounds
+	}
+	return appendText(b, name)
+}
+
+// name cuts a field name at pos.
+func (r *Record) name(pos int) (string, int) {
+	if r.head[pos] == 0 {
+		return usual[r.head[pos+1]], pos + 2
+	}
+	return r.text(pos)
+}
