@@ -92,6 +92,30 @@ func TestFuncKey(t *testing.T) {
 	}
 }
 
+// TestFuncKeyAfterLong: a key that had to be shortened, into the prefix of all keys, leaves nothing to the next one.
+func TestFuncKeyAfterLong(t *testing.T) {
+	load := func(context.Context, string) (int, error) { return 0, nil }
+	for _, name := range []string{"f", strings.Repeat("|", 45), strings.Repeat("|", 55), strings.Repeat("|", 64)} { // each | is three bytes
+		key := func(f *reprise.Func[string, int], s string) string {
+			t.Helper()
+			at, err := f.Key(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return at
+		}
+		fresh := func() *reprise.Func[string, int] { return newFunc(t, open(t, reprise.Config{}), name, load) }
+		f := fresh()
+		for range 3 {
+			for _, s := range []string{strings.Repeat("x", 500), "a", strings.Repeat("y", 300), "b"} {
+				if got, want := key(f, s), key(fresh(), s); got != want {
+					t.Errorf("name of %d bytes, after other keys: %q; want %q", len(name), got, want)
+				}
+			}
+		}
+	}
+}
+
 // FuzzFuncKey: two arguments that are not equal never have one key.
 func FuzzFuncKey(f *testing.F) {
 	type key struct {

@@ -105,7 +105,7 @@ func NewFunc[K, V any](c *Cache, name string, load func(context.Context, K) (V, 
 		f.sizeOf = sizer[V]()
 	}
 	f.funcSettings = *s
-	f.calls.New = func() any { return newCall[K](f.spread.Add(1)) }
+	f.calls.New = func() any { return newCall[K](f.prefix, f.spread.Add(1)) }
 	if len(s.errs) == 0 {
 		if _, taken := c.funcs.LoadOrStore(f.cache.namespace+"|"+name, struct{}{}); taken {
 			s.fail("NewFunc", name, "is the name of another function in this namespace; their results would be mixed up")
@@ -122,11 +122,14 @@ type call[K any] struct {
 	key     K
 	value   reflect.Value // key, addressable
 	builder KeyBuilder    // its buf has the key that the result is stored at
+	cut     bool          // and that does not begin with the prefix: it was shortened
 	spread  uint64
 }
 
-func newCall[K any](spread uint64) *call[K] {
+func newCall[K any](prefix []byte, spread uint64) *call[K] {
+	const room = 64 // for the rest of a usual key
 	c := &call[K]{spread: spread}
+	c.builder.buf = append(make([]byte, 0, len(prefix)+room), prefix...)
 	c.value = reflect.ValueOf(&c.key).Elem()
 	return c
 }
@@ -134,7 +137,11 @@ func newCall[K any](spread uint64) *call[K] {
 // begin makes the key that the result for key is stored at.
 func (f *Func[K, V]) begin(c *call[K], key K) error {
 	b := &c.builder
-	b.buf = append(b.buf[:0], f.prefix...)
+	b.buf = b.buf[:len(f.prefix)] // which is there from the call before
+	if c.cut {
+		copy(b.buf, f.prefix)
+		c.cut = false
+	}
 	switch {
 	case f.short != nil:
 		b.buf = f.short(b.buf, key)
@@ -150,6 +157,7 @@ func (f *Func[K, V]) begin(c *call[K], key K) error {
 	}
 	if len(b.buf) > store.MaxKey {
 		b.buf = finishKey(b.buf)
+		c.cut = true
 	}
 	return nil
 }
