@@ -186,7 +186,8 @@ func TestChangedBehindTheBack(t *testing.T) {
 		{"FLUSHALL", func(t *testing.T, server *realserver.Server) { do(t, server.Addr(), "FLUSHALL") }, true},
 		{"FLUSHDB_ASYNC", func(t *testing.T, server *realserver.Server) { do(t, server.Addr(), "FLUSHDB", "ASYNC") }, true},
 		{"evicted", func(t *testing.T, server *realserver.Server) {
-			do(t, server.Addr(), "CONFIG", "SET", "maxmemory-policy", "allkeys-random", "maxmemory", "1")
+			do(t, server.Addr(), "CONFIG", "SET", "maxmemory-policy", "allkeys-random")
+			do(t, server.Addr(), "CONFIG", "SET", "maxmemory", "1")
 			soon(t, "the eviction", func() bool { return do(t, server.Addr(), "DBSIZE") == "0" })
 			do(t, server.Addr(), "CONFIG", "SET", "maxmemory", "0")
 		}, true},
@@ -237,13 +238,13 @@ func TestChangedBehindTheBack(t *testing.T) {
 func TestUntracked(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
-		rights string // beside all
+		rights []string // beside all; Redis 6 has no "-client|tracking"
 		config func(*rueidis.ClientOption)
 	}{
-		{"no_tracking", "-client|tracking", func(*rueidis.ClientOption) {}},
-		{"no_caching", "-client|caching", func(*rueidis.ClientOption) {}},
-		{"RESP2", "+@all", func(o *rueidis.ClientOption) { o.AlwaysRESP2 = true }},
-		{"swallowed", "+@all", func(o *rueidis.ClientOption) {
+		{"no_tracking", []string{"-client", "+client|caching"}, func(*rueidis.ClientOption) {}},
+		{"no_caching", []string{"-client", "+client|tracking"}, func(*rueidis.ClientOption) {}},
+		{"RESP2", nil, func(o *rueidis.ClientOption) { o.AlwaysRESP2 = true }},
+		{"swallowed", nil, func(o *rueidis.ClientOption) {
 			swallow := new(atomic.Bool)
 			swallow.Store(true)
 			o.DialCtxFn = swallowing(swallow)
@@ -252,7 +253,7 @@ func TestUntracked(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			server := realserver.NewRedis(t)
-			do(t, server.Addr(), "ACL", "SETUSER", "limited", "on", ">secret", "~*", "&*", "+@all", tt.rights)
+			do(t, server.Addr(), append([]string{"ACL", "SETUSER", "limited", "on", ">secret", "~*", "&*", "+@all"}, tt.rights...)...)
 			o := rueidis.ClientOption{InitAddress: []string{server.Addr()}, Username: "limited", Password: "secret"}
 			tt.config(&o)
 			s := open(t, redisstore.Config{Options: o})
