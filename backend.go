@@ -94,8 +94,11 @@ func (b *backend) findLocal(q *query) found {
 	v, _ := b.local.Load(q.key)
 	switch v := v.(type) {
 	case *entry:
-		f.take(v, b.seq)
+		f.take(v, b.seq, q.now)
 	case *learned:
+		if q.now.UnixNano() >= v.Expires {
+			return f
+		}
 		if usable, _ := v.current(b.seq); !usable {
 			f.why = ReasonInvalidated
 			return f
@@ -104,7 +107,7 @@ func (b *backend) findLocal(q *query) found {
 		q.variant = appendVariant(q.variant, q.key, v.names, q.r)
 		v2, _ := b.local.Load(q.variant)
 		if e, ok := v2.(*entry); ok {
-			f.take(e, b.seq)
+			f.take(e, b.seq, q.now)
 		} else {
 			b.findLanguage(q.r.Context(), q, &f, nil)
 		}
@@ -112,7 +115,11 @@ func (b *backend) findLocal(q *query) found {
 	return f
 }
 
-func (f *found) take(e *entry, s *store.Sequence) {
+// take makes e what was found, if it is usable and of any use at now: a store may keep it for longer than it was told.
+func (f *found) take(e *entry, s *store.Sequence, now time.Time) {
+	if now.UnixNano() >= e.Expires && e.remaining(now) <= 0 {
+		return
+	}
 	usable, soft := e.current(s)
 	if !usable {
 		f.why = ReasonInvalidated

@@ -105,6 +105,7 @@ type engine struct {
 	retries   memory[retryState] // background refreshes that failed
 	text      texts              // Age and Cache-Status without allocation
 	counts    counters
+	horizon   *horizon   // of results in a store of this process
 	indexes   sync.Mutex // held while the index of a URL's variants is rewritten
 
 	statusHeader string // canonical; "" is off
@@ -155,7 +156,7 @@ func New(cfg Config) (*Cache, error) {
 		cfg.Logger = slog.Default()
 	}
 
-	e := &engine{config: cfg, log: cfg.Logger, fills: flight.New[fill]()}
+	e := &engine{config: cfg, log: cfg.Logger, fills: flight.New[fill](), horizon: newHorizon()}
 	c := &Cache{engine: e, namespace: cfg.Namespace}
 	// The defaults are tried once here, so that a mistake in them shows even before the first route.
 	trial := c.routeSettings()

@@ -315,8 +315,9 @@ func (f *Func[K, V]) report(ctx context.Context, o Outcome, reason Reason, r *re
 func (f *Func[K, V]) find(ctx context.Context, wants []*want[K, V]) {
 	b := &f.engine.store
 	if b.local != nil {
+		now := time.Now()
 		for _, w := range wants {
-			w.look = findLocal[V](b, w.at)
+			w.look = findLocal[V](b, w.at, now)
 		}
 		return
 	}
@@ -337,14 +338,14 @@ func (f *Func[K, V]) find(ctx context.Context, wants []*want[K, V]) {
 	}
 }
 
-func findLocal[V any](b *backend, at string) lookup[V] {
+func findLocal[V any](b *backend, at string, now time.Time) lookup[V] {
 	look := lookup[V]{found: found{number: b.seq.Newest(), why: ReasonNotStored}}
 	v, _ := b.local.Load([]byte(at))
 	r, ok := v.(*result[V])
 	if !ok {
 		return look
 	}
-	look.take(&r.entry, b.seq)
+	look.take(&r.entry, b.seq, now)
 	if look.entry != nil {
 		look.res = r
 	}

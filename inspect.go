@@ -86,7 +86,7 @@ func (b *backend) inspect(ctx context.Context, key string) (e *entry, soft bool,
 		case inspectable:
 			e = v.inspect()
 		}
-		if e == nil {
+		if e == nil || e.remaining(time.Now()) <= 0 {
 			return nil, false, notFound
 		}
 		usable, soft := e.current(b.seq)

@@ -69,7 +69,7 @@ func (b *backend) findLanguage(ctx context.Context, q *query, f *found, ns names
 		}
 		v, _ = b.local.Load([]byte(l.variants[0]))
 		if e, ok := v.(*entry); ok {
-			other.take(e, b.seq)
+			other.take(e, b.seq, q.now)
 		}
 	} else {
 		_, l := b.getAny(ctx, key, ns)

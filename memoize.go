@@ -218,11 +218,12 @@ func (f *Func[K, V]) hit(ctx context.Context, c *call[K], r *result[V]) bool {
 		return false
 	}
 	observed := f.engine.config.Observe != nil
-	if !r.plain || observed {
+	if observed || !f.engine.horizon.before(r.calm) {
 		now := time.Now()
 		if now.UnixNano() >= r.calm {
 			return false
 		}
+		f.engine.horizon.start(now)
 		if observed {
 			f.report(ctx, Hit, "", r, r.Key(), nil, now)
 		}

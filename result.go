@@ -15,17 +15,13 @@ import (
 type result[V any] struct {
 	entry
 
-	// plain says that the value is served as long as the store has it: then nobody need ask what time it is. It stands
-	// between checked and the value, which a hit reads as well.
-	plain bool
+	// calm is the moment, in Unix nanoseconds, until which the value is simply served: from there on it is refreshed ahead, or
+	// no longer fresh. It stands between checked and the value, which a hit reads as well.
+	calm int64
 
 	v    V
 	err  error    // remembered, instead of v
 	tags []string // of the record
-
-	// calm is the moment, in Unix nanoseconds, until which the value is simply served: from there on it is refreshed ahead, or
-	// no longer fresh.
-	calm int64
 }
 
 // newResult makes a result without its value.
@@ -75,7 +71,6 @@ func (r *result[V]) label(a *ahead) {
 	if r.err == nil {
 		r.calm = a.moment(&r.entry)
 	}
-	r.plain = r.err == nil && r.calm == r.Expires && r.StaleWhile == 0 && r.StaleIf == 0
 }
 
 // use is what may be done with a stored value.

@@ -31,7 +31,7 @@ func Get[V any](ctx context.Context, c *Cache, key string) (v V, ok bool, err er
 	b := &c.store
 	var look lookup[V]
 	if b.local != nil {
-		look = findLocal[V](b, at)
+		look = findLocal[V](b, at, start)
 	} else {
 		ctx, cancel := context.WithTimeout(ctx, c.config.Limits.StoreTimeout)
 		defer cancel()

@@ -55,8 +55,8 @@ type Store interface {
 // Local is a store in this process that keeps live values beside bytes. A key holds bytes or a live value; each
 // is invisible to the other's reader, and the later of Set and Keep replaces the earlier.
 type Local interface {
-	// Load returns the live value kept at key, and none whose ttl is over: nobody looks at the clock after it. It
-	// neither keeps key nor allocates.
+	// Load returns the live value kept at key. One whose ttl is over may still be there, for a second: who keeps values
+	// looks at the clock himself. It neither keeps key nor allocates.
 	Load(key []byte) (any, bool)
 
 	// Keep keeps v at key for ttl, which is positive or [Forever]. bytes is what v holds in memory, the key

@@ -43,6 +43,7 @@ type Store struct {
 	seed  maphash.Seed
 	mask  uint64 // all ones; a test clears bits so that keys collide
 	limit int64  // of one entry
+	clock clock
 	room  room
 
 	sequence    *store.Sequence
@@ -85,6 +86,7 @@ func New(cfg Config) (*Store, error) {
 		limit:    min(cfg.MaxBytes/4, math.MaxUint32),
 		sequence: store.NewSequence(),
 	}
+	s.clock = newClock()
 	s.room.slack = max(cfg.MaxBytes/32, 1)
 	for s.incarnation == 0 {
 		var b [8]byte
@@ -94,7 +96,8 @@ func New(cfg Config) (*Store, error) {
 	cache, err := otter.New(&otter.Options[uint64, entry]{
 		MaximumWeight:    uint64(cfg.MaxBytes),
 		Weigher:          s.room.weigh,
-		ExpiryCalculator: otter.ExpiryWritingFunc(s.room.ttl),
+		ExpiryCalculator: otter.ExpiryWritingFunc(s.ttl),
+		Clock:            s.clock.coarse,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("memstore: %w", err)
@@ -103,11 +106,12 @@ func New(cfg Config) (*Store, error) {
 	return s, nil
 }
 
-// Close releases what the store holds and ends its goroutine. Every later call finds nothing or returns
+// Close releases what the store holds and ends its goroutines. Every later call finds nothing or returns
 // [store.ErrClosed].
 func (s *Store) Close() error {
 	if c := s.cache.Swap(nil); c != nil {
 		c.StopAllGoroutines()
+		s.clock.coarse.Stop()
 	}
 	return nil
 }
@@ -126,7 +130,8 @@ func (s *Store) open(ctx context.Context, op string) (*otter.Cache[uint64, entry
 
 func (s *Store) hash(key string) uint64 { return maphash.String(s.seed, key) & s.mask }
 
-// Load returns the live value kept at key. It takes no lock and allocates nothing.
+// Load returns the live value kept at key, also one whose ttl has been over for less than a second. It takes no lock, allocates
+// nothing and does not read the clock.
 func (s *Store) Load(key []byte) (any, bool) {
 	c := s.cache.Load()
 	if c == nil {
@@ -172,11 +177,11 @@ func (s *Store) Get(ctx context.Context, key string) ([]byte, error) {
 
 // get returns the bytes at key, nil if there are none.
 func (s *Store) get(c *otter.Cache[uint64, entry], key string) []byte {
-	e, ok := c.GetIfPresent(s.hash(key))
-	if !ok || e.key != key {
+	e, ok := c.GetEntry(s.hash(key))
+	if !ok || e.Value.key != key || s.clock.over(&e) {
 		return nil
 	}
-	b, _ := e.v.(raw)
+	b, _ := e.Value.v.(raw)
 	return b
 }
 
@@ -234,13 +239,16 @@ func (s *Store) Delete(ctx context.Context, keys ...string) (int, error) {
 	return n, nil
 }
 
-// remove reports whether something was at key.
+// remove reports whether something was at key whose time was not over.
 func (s *Store) remove(c *otter.Cache[uint64, entry], key string) (removed bool) {
-	c.ComputeIfPresent(s.hash(key), func(e entry) (entry, otter.ComputeOp) {
+	hash := s.hash(key)
+	found, ok := c.GetEntryQuietly(hash)
+	over := ok && s.clock.over(&found)
+	c.ComputeIfPresent(hash, func(e entry) (entry, otter.ComputeOp) {
 		if e.key != key {
 			return e, otter.CancelOp
 		}
-		removed = true
+		removed = !over
 		return entry{}, otter.InvalidateOp
 	})
 	return removed
@@ -255,12 +263,18 @@ func (s *Store) Keys(ctx context.Context, prefix string) iter.Seq2[string, error
 			yield("", err)
 			return
 		}
-		for e := range c.Values() {
+		for hash, v := range c.All() {
 			if err := ctx.Err(); err != nil {
 				yield("", fmt.Errorf("memstore: keys: %w", err))
 				return
 			}
-			if strings.HasPrefix(e.key, prefix) && !yield(e.key, nil) {
+			if !strings.HasPrefix(v.key, prefix) {
+				continue
+			}
+			if e, ok := c.GetEntryQuietly(hash); !ok || s.clock.over(&e) {
+				continue
+			}
+			if !yield(v.key, nil) {
 				return
 			}
 		}
@@ -284,7 +298,7 @@ func (s *Store) Clear(ctx context.Context, prefix string) (int, error) {
 }
 
 // Size returns the number of entries and the bytes they count for, [EntryOverhead] included. Entries that have expired
-// count until they are swept, which takes about a second.
+// count until they are swept, which takes a second or two.
 func (s *Store) Size() (entries int, bytes int64) {
 	c := s.cache.Load()
 	if c == nil {

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/maypok86/otter/v2"
+
+	"github.com/reprise-go/reprise/store"
 )
 
 // EntryOverhead is what an entry counts for beyond its key and its value: its node, its share of the hash table and
@@ -47,7 +49,13 @@ type stripe struct {
 // weigh and ttl are called by the cache within put, on its goroutine.
 func (r *room) weigh(hash uint64, _ entry) uint32 { return r.stripes[hash%stripes].weight }
 
-func (r *room) ttl(e otter.Entry[uint64, entry]) time.Duration { return r.stripes[e.Key%stripes].ttl }
+func (s *Store) ttl(e otter.Entry[uint64, entry]) time.Duration {
+	ttl := s.room.stripes[e.Key%stripes].ttl
+	if ttl >= store.Forever-time.Hour { // of which an hour is not missed
+		return store.Forever
+	}
+	return ttl + s.clock.behind(&e)
+}
 
 // put writes e. The cache makes room in the background, in batches of a fixed number of writes, which can be many
 // megabytes when values are large. So a writer of a large value, and one that finds too much written already, waits

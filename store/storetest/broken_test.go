@@ -279,7 +279,7 @@ type livesLonger struct{ *memstore.Store }
 
 func (s livesLonger) Keep(key string, v any, bytes int64, ttl time.Duration) {
 	if ttl > 0 && ttl < store.Forever {
-		ttl++
+		ttl += time.Second
 	}
 	s.Store.Keep(key, v, bytes, ttl)
 }

@@ -123,9 +123,13 @@ func keepExpiry(e *env) {
 		e.Errorf("Load found nothing %v after Keep(ttl %v)", time.Since(begin), ttl)
 	}
 	if e.cfg.Bubble && e.cfg.Unit == 0 {
-		time.Sleep(ttl - time.Since(begin))
+		time.Sleep(ttl - 1 - time.Since(begin))
+		if _, ok := e.local().Load([]byte("short")); !ok {
+			e.Errorf("Load found nothing %v after Keep(ttl %v)", time.Since(begin), ttl)
+		}
+		time.Sleep(time.Second)
 		if _, ok := e.local().Load([]byte("short")); ok {
-			e.Errorf("Load found what was kept for %v after that time", ttl)
+			e.Errorf("Load found what was kept for %v a second after that time", ttl)
 		}
 	}
 	for _, key := range []string{"short", "shortened"} {

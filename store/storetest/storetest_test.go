@@ -149,7 +149,7 @@ func brokenStores() []brokenStore {
 		{"local/one_slot", "a slot each", over(func(m *memstore.Store) slotEach { return slotEach{m, &sync.Map{}} })},
 		{"local/refused", "an old value stays", over(func(m *memstore.Store) staysOld { return staysOld{m} })},
 		{"local/expiry", "lives for ever", over(func(m *memstore.Store) livesForever { return livesForever{m} })},
-		{"local/expiry", "lives a moment longer", over(func(m *memstore.Store) livesLonger { return livesLonger{m} })},
+		{"local/expiry", "lives a second longer", over(func(m *memstore.Store) livesLonger { return livesLonger{m} })},
 		{"local/keys", "folds case", over(func(m *memstore.Store) foldsLive { return foldsLive{m} })},
 		{"local/no_allocation", "allocates", over(func(m *memstore.Store) allocates { return allocates{m, new([]byte)} })},
 		{"multi/order", "any order", over(multi(func(v [][]byte) [][]byte { slices.Reverse(v); return v }))},
