@@ -316,6 +316,7 @@ func (f *Func[K, V]) find(ctx context.Context, wants []*want[K, V]) {
 	b := &f.engine.store
 	if b.local != nil {
 		now := time.Now()
+		f.engine.horizon.start(now)
 		for _, w := range wants {
 			w.look = findLocal[V](b, w.at, now)
 		}

@@ -40,20 +40,27 @@ func (h *horizon) before(end int64) bool {
 	return true
 }
 
-// start begins to move h, if nobody does. now is the time.
+// start begins to move h, if nobody does: also if the timer that should have is lost or too late, which those notice who read the
+// clock. now is the time.
 func (h *horizon) start(now time.Time) {
-	if h.at.Load() == nowhere && h.at.CompareAndSwap(nowhere, now.Add(horizonAhead).UnixNano()) {
-		h.asked.Store(true)
-		time.AfterFunc(horizonAhead/2, h.move)
+	if at := h.at.Load(); at == nowhere || at <= now.UnixNano() {
+		h.moveFrom(at, now)
 	}
 }
 
-// move ends when nobody has asked since the last time.
-func (h *horizon) move() {
-	if !h.asked.Swap(false) {
-		h.at.Store(nowhere)
+// moveFrom moves h on, if it is still at at, and again in time.
+func (h *horizon) moveFrom(at int64, now time.Time) {
+	next := now.Add(horizonAhead).UnixNano()
+	if h.at.CompareAndSwap(at, next) {
+		time.AfterFunc(horizonAhead/2, func() { h.tick(next) })
+	}
+}
+
+// tick moves h on, unless nobody has asked since it came to at.
+func (h *horizon) tick(at int64) {
+	if h.asked.Swap(false) {
+		h.moveFrom(at, time.Now())
 		return
 	}
-	h.at.Store(time.Now().Add(horizonAhead).UnixNano())
-	time.AfterFunc(horizonAhead/2, h.move)
+	h.at.CompareAndSwap(at, nowhere)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -128,6 +129,66 @@ func (b *bench) functions() error {
 			t.Chart = b.report.functionChart("Processor time of a stored function result, "+what, rs)
 		}
 	}
+	t = b.report.table("Results of functions by argument", argumentsNote, "argument", "", "CPU, ns", "otter Get, ns", "ratio to otter Get", "allocations")
+	return errors.Join(
+		argument(b, t, "a string", "products/42"),
+		argument(b, t, "an int", 42),
+		argument(b, t, "a struct of three fields", search{"shoes", 2, true}),
+	)
+}
+
+type search struct {
+	Text string
+	Page int
+	Full bool
+}
+
+const argumentsNote = `One stored result, one core. otter hashes the argument as it is and finds the result by that; reprise makes a key of it, under which
+the result can also be listed, invalidated and shared with other processes.`
+
+// argument measures a stored result of a function of key.
+func argument[K comparable](b *bench, t *table, what string, key K) error {
+	const expiring, plain = "otter Get, expiry", "otter Get, no expiry"
+	p := &product{ID: 42}
+	load := func(context.Context, K) (*product, error) { return p, nil }
+	c, closeIt := openCache(reprise.Config{}, 1<<20)
+	defer closeIt()
+	ways := map[string]func(context.Context, K) (*product, error){
+		"reprise.Memoize": reprise.Memoize(c, "product", load, reprise.TTL(lifetime)),
+	}
+	for _, name := range []string{expiring, plain} {
+		o := &otter.Options[K, *product]{MaximumSize: 1000}
+		if name == expiring {
+			o.ExpiryCalculator = otter.ExpiryWriting[K, *product](lifetime)
+		}
+		cache := otter.Must(o)
+		defer cache.StopAllGoroutines()
+		ways[name] = func(ctx context.Context, key K) (*product, error) {
+			return cache.Get(ctx, key, otter.LoaderFunc[K, *product](load))
+		}
+	}
+	ctx := context.Background()
+	var cs []contender
+	for _, name := range []string{"reprise.Memoize", expiring, plain} {
+		get := ways[name]
+		if v, err := get(ctx, key); v != p || err != nil {
+			return fmt.Errorf("%s: %v, %w", name, v, err)
+		}
+		cs = append(cs, contender{name: name, base: expiring, loop: func(int) func(int) {
+			return func(n int) {
+				for range n {
+					_, _ = get(ctx, key)
+				}
+			}
+		}})
+	}
+	rs := b.contest(1, cs)
+	t.contest(what, rs)
+	us := of(rs, "reprise.Memoize")
+	claim := "Function result, argument " + what
+	b.report.claim(claim+": CPU / otter's Get with expiry", "≤ 2", "≤ 1.75", us.ratio.mid, 1.75, "%.2f")
+	b.report.claim(claim+": CPU / otter's Get without expiry", "≤ 3", "", us.ratio.mid/of(rs, plain).ratio.mid, 3, "%.2f")
+	b.report.claim(claim+": allocations", "0", "0", us.allocs, 0.05, "%.2f")
 	return nil
 }
 
