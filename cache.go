@@ -105,8 +105,8 @@ type engine struct {
 	retries   memory[retryState] // background refreshes that failed
 	text      texts              // Age and Cache-Status without allocation
 	counts    counters
-	horizon   *horizon   // of results in a store of this process
-	indexes   sync.Mutex // held while the index of a URL's variants is rewritten
+	horizon   *horizon // of results in a store of this process
+	indexes   turns    // by base key, to rewrite the index of a URL's variants
 
 	statusHeader string // canonical; "" is off
 	disabled     atomic.Bool

@@ -12,8 +12,12 @@ import (
 // keepIndex makes the record at the base key name the fields that the URL's answers vary on, and the variant that f has stored
 // among its variants. Beyond the limit the oldest variant goes.
 func (e *engine) keepIndex(ctx context.Context, f *fill, ttl time.Duration) error {
-	e.indexes.Lock() // within a process no variant is lost from the list; between processes one may be, and then lives out its time
-	defer e.indexes.Unlock()
+	// Within a process no variant is lost from the list. Between processes one may be, and then lives out its time.
+	done, err := e.indexes.take(ctx, f.base)
+	if err != nil {
+		return err
+	}
+	defer done()
 	b := &e.store
 	now := time.Now()
 	old := b.index(ctx, f)
