@@ -180,6 +180,7 @@ func New(cfg Config) (*Cache, error) {
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.store.open(e, cfg.Store)
 	e.passes.max, e.varies.max, e.wholes.max, e.searches.max, e.retries.max = 10_000, 10_000, 10_000, 10_000, 10_000
+	e.pending.lately.max = 10_000
 	return c, nil
 }
 

@@ -368,13 +368,13 @@ func (q *query) awaitOthers(f *fill) (found bool) {
 }
 
 // awaitWrite waits for a write at key that is under way, as long as three quarters of what is left to the store before this
-// answer: the rest is for the look-up that follows. It reports whether there was one, which has ended.
+// answer: the rest is for the look-up that follows. It reports whether there was one that has ended since the look-up before.
 func (q *query) awaitWrite(ctx context.Context, key string) (ended bool) {
 	e := q.rt.cache.engine
 	began := time.Now()
 	ctx, cancel := context.WithDeadline(ctx, began.Add((e.config.Limits.StoreTimeout-q.asking)*3/4))
 	defer cancel()
-	ended = e.pending.wait(ctx, key)
+	ended = e.pending.wait(ctx, key, q.now)
 	q.asking += time.Since(began)
 	return ended
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/reprise-go/reprise"
+	"github.com/reprise-go/reprise/store"
 )
 
 // slowToKeep is a store outside the process that takes its time to keep what it is given first.
@@ -93,6 +94,47 @@ func TestAskedAgainBeforeItIsWritten(t *testing.T) {
 			})
 		})
 	}
+}
+
+// slowToAnswer is a store outside the process that looks at once and takes its time to tell; what it is to keep it has earlier.
+type slowToAnswer struct {
+	*outside
+}
+
+func (s slowToAnswer) GetMarked(ctx context.Context, key string, names ...string) ([]byte, store.Marks, error) {
+	v, m, err := s.outside.GetMarked(ctx, key, names...)
+	time.Sleep(10 * time.Millisecond)
+	return v, m, err
+}
+
+func (s slowToAnswer) Set(ctx context.Context, key string, value []byte, ttl time.Duration) error {
+	time.Sleep(5 * time.Millisecond)
+	return s.outside.Set(ctx, key, value, ttl)
+}
+
+// What is written while somebody looks for it is found all the same: here what a HEAD said, which is no fill that could be followed.
+func TestWrittenWhileLookedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := reprise.Must(reprise.New(reprise.Config{Store: slowToAnswer{newOutside(t)}, Logger: silent()}))
+		defer c.Close()
+		gets := 0
+		h := c.WrapFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Etag", `"v"`)
+			w.Header().Set("Cache-Control", "max-age=1")
+			if r.Method == http.MethodHead {
+				w.Header().Set("Cache-Control", "max-age=100")
+				return
+			}
+			gets++
+			_, _ = w.Write([]byte("page"))
+		}, reprise.Standard())
+		get(h, "/")
+		time.Sleep(2 * time.Second)
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodHead, "/", nil))
+		if w := get(h, "/"); w.Body.String() != "page" || gets != 1 {
+			t.Errorf("GET after a HEAD that freshened what is stored: %q, %d GETs reached the handler; want 1", w.Body, gets)
+		}
+	})
 }
 
 // hangs is a store outside the process that is read as ever and never done with what it is to keep.
