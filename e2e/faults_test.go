@@ -173,17 +173,21 @@ func (f fault) run(t *testing.T) *outcome {
 	recovered, ok := w.recovers(healed, patience)
 	w.end()
 
+	all, due := w.between(0, w.now()), len(w.samples)
+	if stayed := due - len(all); stayed > 0 {
+		t.Logf("the machine cannot keep up: %d of %d requests were not made", stayed, due)
+	}
 	during := w.between(broken, max(healed, broken+onset/2))
 	o := &outcome{
-		store: f.store, fault: f.name, requests: len(w.samples), lasted: healed - broken,
-		noise:  quantile(w.samples, 0.99, late),
+		store: f.store, fault: f.name, requests: len(all), lasted: healed - broken,
+		noise:  quantile(all, 0.99, late),
 		before: quantile(w.between(0, broken), 0.99, added),
 		at:     quantile(w.between(broken, broken+onset), 0.99, added),
 		after:  quantile(w.between(broken+onset, healed), 0.99, added),
 		median: quantile(during, 0.5, added), worst: quantile(during, 1, added),
 		hits: hits(during), recovered: recovered,
 	}
-	for _, s := range w.samples {
+	for _, s := range all {
 		if s.wrong != "" {
 			if o.wrong++; o.wrong <= 3 {
 				t.Errorf("%v after the beginning of the fault: %s", s.at-broken, s.wrong)

@@ -20,13 +20,15 @@ import (
 )
 
 const (
-	rate  = 200 // requests a second
-	paths = 60
-	most  = 90 * rate // requests of one site: calm, fault and patience
+	rate   = 200 // requests a second
+	paths  = 60
+	most   = 90 * rate // requests of one site: calm, fault and patience
+	atOnce = rate / 2  // requests that wait for their answers: twice as many as a store that is slow for 250 ms holds up
 )
 
 // site is a server with a cache in front of a handler, and clients that ask it as often as they do, however long the
-// answers take.
+// answers take. Only where so many wait that the machine has to be the reason, clients stay away: if it cannot keep up, more
+// requests make each slower, until none has its answer in time for as long as they come.
 type site struct {
 	t       *testing.T
 	server  *httptest.Server
@@ -45,7 +47,7 @@ type sample struct {
 	late  time.Duration // how much later it began: the machine has other things to do
 	added time.Duration // what the cache took of it; the handler takes no time
 	hit   bool
-	done  bool
+	done  bool   // false if the client stayed away
 	wrong string // what is wrong with the answer
 }
 
@@ -167,6 +169,7 @@ func (w *site) begin() {
 		defer close(w.stopped)
 		var requests sync.WaitGroup
 		defer requests.Wait()
+		waiting := make(chan struct{}, atOnce)
 		for n := range most {
 			at := time.Duration(n) * time.Second / rate
 			select {
@@ -177,7 +180,13 @@ func (w *site) begin() {
 			w.mu.Lock()
 			w.samples = append(w.samples, sample{at: at})
 			w.mu.Unlock()
+			select {
+			case waiting <- struct{}{}:
+			default:
+				continue
+			}
 			requests.Go(func() {
+				defer func() { <-waiting }()
 				late := w.now() - at
 				hit, wrong := w.ask(n, pathOf(n), languageOf(n))
 				w.mu.Lock()
@@ -202,7 +211,7 @@ func (w *site) took(number string, d time.Duration) {
 // now is the time since the clients began.
 func (w *site) now() time.Duration { return time.Since(w.began) }
 
-// between returns what became of the requests that were due from one moment to another.
+// between returns what became of the requests that were due from one moment to another, and made.
 func (w *site) between(from, to time.Duration) []sample {
 	w.mu.Lock()
 	defer w.mu.Unlock()

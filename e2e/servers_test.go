@@ -59,7 +59,7 @@ func spoilMemcached(p place) (n int, err error) {
 		return 0, err
 	}
 	defer c.Close()
-	if err := c.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
 		return 0, err
 	}
 	r := bufio.NewReader(c)
