@@ -2,6 +2,7 @@ package reprise_test
 
 import (
 	"context"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -128,14 +129,15 @@ func TestFuncSize(t *testing.T) {
 		Next *row
 	}
 	c := open(t, reprise.Config{})
-	size(t, c, "int", 7, 8)
-	size(t, c, "string", strings.Repeat("x", 1000), 16+64+1000)
-	size(t, c, "bytes", make([]byte, 1000), 24+64+1000)
-	size(t, c, "row", row{}, 32+2*64)
-	size(t, c, "pointer", &row{}, 8+64+32+2*64)
-	size(t, c, "rows", make([]row, 10), 24+64+10*(32+2*64))
-	size(t, c, "map", map[int64]bool{1: true, 2: true}, 8+64+2*(8+1+16))
-	size(t, c, "array", [3]string{}, 3*(16+64))
+	word, of := int64(reflect.TypeFor[int]().Size()), int64(reflect.TypeFor[row]().Size())
+	size(t, c, "int", 7, word)
+	size(t, c, "string", strings.Repeat("x", 1000), 2*word+64+1000)
+	size(t, c, "bytes", make([]byte, 1000), 3*word+64+1000)
+	size(t, c, "row", row{}, of+2*64)
+	size(t, c, "pointer", &row{}, word+64+of+2*64)
+	size(t, c, "rows", make([]row, 10), 3*word+64+10*(of+2*64))
+	size(t, c, "map", map[int64]bool{1: true, 2: true}, word+64+2*(8+1+16))
+	size(t, c, "array", [3]string{}, 3*(2*word+64))
 	size(t, c, "SizeOf", &row{}, 5000, reprise.SizeOf(func(*row) int64 { return 5000 }))
 	size(t, c, "less than nothing", 7, 0, reprise.SizeOf(func(int) int64 { return -1 << 40 }))
 
