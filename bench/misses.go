@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"runtime"
 	"strconv"
 
@@ -13,7 +14,8 @@ import (
 )
 
 const missesNote = `New URLs, each asked for once, of a handler that writes 1 KiB; one core. "empty" is a store that has room for all
-of them, "full" one where each new answer displaces an old one. Allocations include the handler's own.`
+of them, "full" one where each new answer displaces an old one. Allocations include the handler's own. Each cache has the memory to
+itself while it is measured: what it keeps, and no other, is what the collector goes through.`
 
 // misses measures what a new answer costs to run, store and hand out.
 func (b *bench) misses() error {
@@ -27,15 +29,19 @@ func (b *bench) misses() error {
 		name    string
 		entries int
 		full    bool
-		peers   []peer
 	}{
-		{"empty", min(10_000, b.entries), false, peers()},
-		{"full, " + plural(min(10_000, b.entries), "entry"), min(10_000, b.entries), true, nil},
-		{"full, " + plural(b.entries, "entry"), b.entries, true, nil},
+		{"empty", min(10_000, b.entries), false},
+		{"full, " + plural(min(10_000, b.entries), "entry"), min(10_000, b.entries), true},
+		{"full, " + plural(b.entries, "entry"), b.entries, true},
 	} {
-		rs, err := b.miss(c.entries, int64(size), c.full, c.peers)
+		rs, err := b.miss(c.entries, int64(size), c.full)
 		if err != nil {
 			return err
+		}
+		if !c.full {
+			for _, p := range peers() {
+				rs = append(rs, b.missOf(p)...)
+			}
 		}
 		t.contest(c.name, rs)
 		us := of(rs, "reprise")
@@ -69,7 +75,7 @@ func entrySize(body int) (int, error) {
 }
 
 // miss measures new URLs.
-func (b *bench) miss(entries int, size int64, full bool, others []peer) ([]result, error) {
+func (b *bench) miss(entries int, size int64, full bool) ([]result, error) {
 	room := int64(4 << 30)
 	if full {
 		room = int64(entries) * size
@@ -82,26 +88,28 @@ func (b *bench) miss(entries int, size int64, full bool, others []peer) ([]resul
 	if got := cache.Stats().Entries; full && (got < entries*9/10 || got > entries*11/10) {
 		return nil, fmt.Errorf("%d entries in a store for %d", got, entries)
 	}
-	a := record(h, get(target(999_999_999)))
-	cs := []contender{
-		newURLs("bare reprise", "", newAskNew(bare(a))),
-		newURLs("reprise", "bare reprise", ours),
+	return b.newOnes("reprise", h, ours, bare), nil
+}
+
+// missOf measures new URLs of a peer.
+func (b *bench) missOf(p peer) []result {
+	if p.name == "reprise" || p.fast != nil { // fiber's requests are of another kind
+		return nil
 	}
-	for _, p := range others {
-		if p.name == "reprise" || p.fast != nil { // fiber's requests are of another kind
-			continue
-		}
-		h, closeIt := p.open(origin(text(1<<10)), 1<<22)
-		defer closeIt()
-		a := record(h, get(target(999_999_999)))
-		plain := bare(a)
-		if p.name == "gin-cache" {
-			plain = ginEngine(plain)
-		}
-		cs = append(cs, newURLs("bare "+p.name, "", newAskNew(plain)), newURLs(p.name, "bare "+p.name, newAskNew(h)))
+	h, closeIt := p.open(origin(text(1<<10)), 1<<22)
+	defer closeIt()
+	base := bare
+	if p.name == "gin-cache" {
+		base = func(a answer) http.Handler { return ginEngine(bare(a)) }
 	}
-	runtime.GC() // what a million entries have cost to make is not to be collected in somebody's turn
-	return b.contest(1, cs), nil
+	return b.newOnes(p.name, h, newAskNew(h), base)
+}
+
+// newOnes measures h, which ask asks, beside what base makes of its answer.
+func (b *bench) newOnes(name string, h http.Handler, ask *askNew, base func(answer) http.Handler) []result {
+	plain := newAskNew(base(record(h, get(target(999_999_999)))))
+	runtime.GC() // what it has cost to make the entries is not to be collected in somebody's turn
+	return b.contest(1, []contender{newURLs("bare "+name, "", plain), newURLs(name, "bare "+name, ask)})
 }
 
 func newURLs(name, base string, a *askNew) contender {
