@@ -40,7 +40,7 @@ type Config struct {
 	apart    func(*reprise.Config) // of the other bookshop alone
 }
 
-// cacheConfig is that of the bookshop's cache.
+// cacheConfig is that of the bookshop's cache during the tour.
 func (cfg *Config) cacheConfig(log *logLines) reprise.Config {
 	config := reprise.Config{
 		Store:     cfg.Store,
@@ -49,7 +49,7 @@ func (cfg *Config) cacheConfig(log *logLines) reprise.Config {
 		RouteDefaults: []reprise.RouteOption{reprise.AnyHost()},
 		Logger:        log.logger(),
 	}
-	config.Limits.StoreTimeout = storeTimeout
+	config.Limits.StoreTimeout = tourTimeout
 	if cfg.change != nil {
 		cfg.change(&config)
 	}
@@ -57,9 +57,9 @@ func (cfg *Config) cacheConfig(log *logLines) reprise.Config {
 }
 
 const (
-	// storeTimeout is longer than a site would want it: the tour shows what the cache does, also on a store that is
-	// busy with other things.
-	storeTimeout    = 2 * time.Second
+	// tourTimeout is longer than a site would want to wait for its store: the tour shows what the cache does, also on one
+	// that is busy with other things.
+	tourTimeout     = 2 * time.Second
 	probeTimeout    = 10 * time.Second
 	shutdownTimeout = 5 * time.Second
 )
@@ -93,7 +93,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	root := newShop(cache, self, "")
 	mux := http.NewServeMux()
 	mux.Handle("/", root.handler())
-	toured, at := root, ""
+	toured, at, site := root, "", root
 	forget := func(context.Context) error { return nil }
 	if shared {
 		// The tour begins cold, whatever the store holds, and disturbs no other process: it has pages of its own.
@@ -102,6 +102,15 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		toured = newShop(private, self, at+":")
 		mux.Handle(at+"/", tourHandler(toured, at))
 		forget = func(ctx context.Context) error { return clearTour(ctx, private) }
+
+		impatient := config // visitors do not wait for the store as long as the tour
+		impatient.Limits.StoreTimeout = 0
+		cache, nerr := reprise.New(impatient)
+		if nerr != nil {
+			return fmt.Errorf("demo: %w", nerr)
+		}
+		defer func() { err = errors.Join(err, cache.Close()) }()
+		site = newShop(cache, self, "")
 	}
 
 	srv, err := listen(ctx, &cfg, mux, out)
@@ -139,7 +148,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	if err != nil {
 		out.failed(err.Error())
 	}
-	srv.showRequests(self, log)
+	srv.showRequests(site.handler(), self, log)
 	invite(out, srv.url)
 	return errors.Join(err, srv.wait(ctx))
 }
@@ -204,6 +213,7 @@ type server struct {
 	done chan error // the end of Serve
 	out  *printer
 	show chan struct{} // closed when requests are to be shown
+	site http.Handler  // that answers them from then on
 	self string
 	log  *logLines
 }
@@ -246,9 +256,9 @@ func (s *server) shutdown(ctx context.Context) error {
 	return nil
 }
 
-// showRequests prints each request from now on, and what is logged.
-func (s *server) showRequests(self string, log *logLines) {
-	s.self, s.log = self, log
+// showRequests lets site answer each request from now on, and prints it and what is logged.
+func (s *server) showRequests(site http.Handler, self string, log *logLines) {
+	s.site, s.self, s.log = site, self, log
 	close(s.show)
 }
 
@@ -262,7 +272,7 @@ func (s *server) showing(next http.Handler) http.Handler {
 		}
 		start := time.Now()
 		seen := &statusWriter{ResponseWriter: w, status: http.StatusOK}
-		next.ServeHTTP(seen, r)
+		s.site.ServeHTTP(seen, r)
 		a := answer{status: seen.status, header: w.Header(), total: time.Since(start)}
 		s.out.exchange(r.Method+" "+plain(r.URL.RequestURI()), nil, a, s.self)
 		for _, l := range s.log.take() {

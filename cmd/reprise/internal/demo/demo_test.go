@@ -9,12 +9,15 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/reprise-go/reprise"
+	"github.com/reprise-go/reprise/store"
 	"github.com/reprise-go/reprise/store/filestore"
+	"github.com/reprise-go/reprise/store/memstore"
 )
 
 // tourOnce walks the tour and returns what it printed.
@@ -221,6 +224,86 @@ func TestServe(t *testing.T) {
 	if _, err := http.Get(url); err == nil {
 		t.Error("the bookshop still answers")
 	}
+}
+
+// slowStore is a store outside the process that answers until it is stopped.
+type slowStore struct {
+	store.Store
+	store.Sequencer
+
+	stopped atomic.Bool
+}
+
+func (s *slowStore) GetMarked(ctx context.Context, key string, names ...string) ([]byte, store.Marks, error) {
+	if s.stopped.Load() {
+		<-ctx.Done()
+		return nil, store.Marks{}, ctx.Err()
+	}
+	return s.Sequencer.GetMarked(ctx, key, names...)
+}
+
+// Who stops the store and goes on asking waits as long as a visitor of a site would, not as long as the tour.
+func TestServeWithStoreStopped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		memory, err := memstore.New(memstore.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer memory.Close()
+		slow := &slowStore{Store: memory, Sequencer: memory}
+		net := newPipes()
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		out := &syncBuffer{}
+		ended := make(chan error, 1)
+		go func() {
+			ended <- Run(ctx, Config{Out: out, Store: slow, StoreName: "slow", listener: net, dial: net.dial})
+		}()
+		for !strings.Contains(out.String(), "Ctrl-C") {
+			time.Sleep(time.Second)
+		}
+		client := &http.Client{Transport: &http.Transport{DialContext: net.dial, DisableKeepAlives: true}}
+		asks := func(status string, want time.Duration) {
+			t.Helper()
+			began := time.Now()
+			resp, err := client.Get("http://shop.test/books/2")
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _ = io.Copy(io.Discard, resp.Body)
+			resp.Body.Close()
+			if got := resp.Header.Get("Cache-Status"); !strings.Contains(got, status) || time.Since(began) != want {
+				t.Errorf("%s after %v; want %s after %v", got, time.Since(began), status, want)
+			}
+			synctest.Wait()
+		}
+		asks("; stored", lookUpTime)
+		asks("; hit", 0)
+		slow.stopped.Store(true)
+		asks("store-failed", 250*time.Millisecond+lookUpTime)
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("Run = %v; want nil", err)
+		}
+	})
+}
+
+// syncBuffer is a text that is read while it is written.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
 }
 
 func TestInterrupted(t *testing.T) {
