@@ -33,6 +33,7 @@ type backend struct {
 	waiters waiters
 	wakeups wakeups
 	guards  guards
+	crowd   crowd
 
 	raising sync.RWMutex // held to read marks and raise them as one
 }
@@ -59,6 +60,7 @@ func (b *backend) open(e *engine, s store.Store) {
 	}
 	b.names = &recentNames{seed: maphash.MakeSeed()}
 	b.guards.nodes, _ = s.(store.Partitioned)
+	b.crowd.open()
 	b.guards.all, b.guards.byNode = newGuard(), make(map[string]*guard)
 }
 

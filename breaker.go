@@ -118,11 +118,20 @@ func (b *backend) do(ctx context.Context, op string, fn func(context.Context) er
 
 // doAt is do for an operation on one key.
 func (b *backend) doAt(ctx context.Context, key, op string, fn func(context.Context) error) error {
-	g := b.guards.all
-	if b.guards.nodes != nil {
-		g = b.guards.of(b.guards.nodes.Node(key))
+	return b.guarded(ctx, b.guardOf(key), key, op, fn)
+}
+
+// guardOf returns the guard of the node that key is on.
+func (b *backend) guardOf(key string) *guard {
+	if b.guards.nodes == nil {
+		return b.guards.all
 	}
-	return b.guarded(ctx, g, key, op, fn)
+	return b.guards.of(b.guards.nodes.Node(key))
+}
+
+// isBack reports whether key can be looked up again that could not, since the store was left alone.
+func (b *backend) isBack(key string, why error) bool {
+	return errors.Is(why, errStoreOff) && !b.guardOf(key).off.Load()
 }
 
 // guarded runs fn unless g knows better. key is on the node of g.

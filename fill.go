@@ -45,7 +45,8 @@ type fill struct {
 
 	number, incarnation uint64 // the store's at the look-up
 
-	lease *lease // of all processes on the store; nil if there is none
+	lease   *lease // of all processes on the store; nil if there is none
+	crowded bool   // it is one of the crowd
 
 	values   fillValues
 	scope    scope

@@ -6,14 +6,28 @@ import (
 )
 
 // awaitLease waits until this process may call the loader, or another one has stored the value: then the run's task has
-// it, and found is true. Loads for many keys and forced ones do not wait.
+// it, and found is true. Loads for many keys and forced ones do not wait for other processes.
 func (r *run[K, V]) awaitLease() (l *lease, found bool) {
 	f := r.f
 	b := &f.engine.store
-	if b.local != nil || b.locker == nil || r.many || r.force {
+	t := r.tasks[0]
+	if b.local != nil {
 		return nil, false
 	}
-	t := r.tasks[0]
+	ctx := r.ctx
+	if f.fillTimeout != Forever {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, f.fillTimeout)
+		defer cancel()
+	}
+	alone := r.many || r.force
+	if t.missing != nil {
+		r.crowded = b.crowd.enter(ctx, func() bool { return !alone && b.isBack(t.at, t.missing) })
+		return nil, !r.crowded && !alone && r.found(ctx)
+	}
+	if b.locker == nil || alone {
+		return nil, false
+	}
 	var spent time.Duration // of the store's
 	if r.background {       // whoever has the lease refreshes it
 		l, busy := b.tryAcquire(r.ctx, t.at, &spent)
@@ -22,25 +36,23 @@ func (r *run[K, V]) awaitLease() (l *lease, found bool) {
 		}
 		return l, busy
 	}
-	ctx := r.ctx
-	if f.fillTimeout != Forever {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, f.fillTimeout)
-		defer cancel()
+	return b.acquire(ctx, t.at, &spent, func() bool { return r.found(ctx) })
+}
+
+// found looks again, and reports whether the run's task has its value.
+func (r *run[K, V]) found(ctx context.Context) bool {
+	t := r.tasks[0]
+	w := &want[K, V]{key: t.key, at: t.at}
+	r.f.find(ctx, []*want[K, V]{w})
+	r.mu.Lock()
+	t.number, t.incarnation = w.look.number, w.look.incarnation
+	r.mu.Unlock()
+	res := w.look.res
+	if res == nil || w.look.soft || res.judge(false, time.Now().UnixNano()) != useFresh {
+		return false
 	}
-	return b.acquire(ctx, t.at, &spent, func() bool {
-		w := &want[K, V]{key: t.key, at: t.at}
-		f.find(ctx, []*want[K, V]{w})
-		r.mu.Lock()
-		t.number, t.incarnation = w.look.number, w.look.incarnation
-		r.mu.Unlock()
-		res := w.look.res
-		if res == nil || w.look.soft || res.judge(false, time.Now().UnixNano()) != useFresh {
-			return false
-		}
-		t.result, t.err = res, res.err
-		return true
-	})
+	t.result, t.err = res, res.err
+	return true
 }
 
 // dropLease gives the lease back. Where nothing was stored, other processes need not wait for it.

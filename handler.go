@@ -271,6 +271,9 @@ func (q *query) lead(w http.ResponseWriter, f *fill) {
 		q.observe(Hit, "", q.found.entry, nil)
 		return
 	}
+	if f.crowded {
+		defer f.engine.store.crowd.leave()
+	}
 	defer q.observeFill(f) // also after a panic
 	f.run(w, f.shown())
 }
@@ -332,7 +335,7 @@ func (q *query) withScope() *http.Request {
 // awaitOthers waits until this process may run the handler, or somebody has stored the answer: then it is found.
 func (q *query) awaitOthers(f *fill) (found bool) {
 	b := &f.engine.store
-	if b.local != nil || q.found.why == ReasonStoreFailed {
+	if b.local != nil {
 		return false
 	}
 	ctx := f.ctx
@@ -348,6 +351,11 @@ func (q *query) awaitOthers(f *fill) (found bool) {
 		e := q.found.entry
 		return e != nil && !q.found.soft && e.Flags&wire.NoCache == 0 && !q.lacks(e) && q.now.UnixNano() < e.Expires &&
 			(q.identified == "" || q.mayHave(e))
+	}
+	if q.found.why == ReasonStoreFailed {
+		err := q.found.err
+		f.crowded = b.crowd.enter(ctx, func() bool { return b.isBack(f.key, err) })
+		return !f.crowded && look()
 	}
 	key := q.baseKey()
 	if q.found.names != nil {

@@ -41,6 +41,7 @@ type run[K, V any] struct {
 	done    chan struct{} // closed when the tasks can be read
 	failure *PanicError
 	exited  bool // the loader ended its goroutine
+	crowded bool // it is one of the crowd
 }
 
 // task is the load of one key within a run.
@@ -50,6 +51,7 @@ type task[K, V any] struct {
 	at  string // the full key
 
 	number, incarnation uint64 // the store's at the look-up
+	missing             error  // of the look-up: the store failed
 
 	// displaced is set when a later load has taken the key: that one's value is the newer.
 	displaced atomic.Bool
@@ -85,6 +87,9 @@ func (r *run[K, V]) add(w *want[K, V]) *task[K, V] {
 	t := &task[K, V]{
 		run: r, key: w.key, at: w.at,
 		number: w.look.number, incarnation: w.look.incarnation, before: w.look.res, soft: w.look.soft,
+	}
+	if w.look.why == ReasonStoreFailed {
+		t.missing = w.look.err
 	}
 	r.mu.Lock()
 	r.tasks = append(r.tasks, t)
@@ -205,7 +210,7 @@ func (r *run[K, V]) call() {
 	r.mu.Lock()
 	r.started = time.Now()
 	r.mu.Unlock()
-	answers := r.load()
+	answers := r.loadInTurn()
 	returned = true
 	said := r.scope.close()
 	if !r.claim() {
@@ -233,6 +238,14 @@ type answer[V any] struct {
 }
 
 // load calls the loader and returns an answer for each task.
+// loadInTurn is load, and then leaves the crowd.
+func (r *run[K, V]) loadInTurn() []answer[V] {
+	if r.crowded {
+		defer r.f.engine.store.crowd.leave()
+	}
+	return r.load()
+}
+
 func (r *run[K, V]) load() []answer[V] {
 	if !r.many {
 		v, err := r.f.load(r.ctx, r.tasks[0].key)
