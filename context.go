@@ -16,6 +16,19 @@ type scope struct {
 	open  bool // in a fill: what is said here counts
 	said  said
 	outer *scope // of the fill that called this one: tags are its, too
+
+	crowded bool // the fill is one of the crowd; set before it begins
+}
+
+// inCrowd reports whether the fill of s has a place in e's crowd, or one that called it: which waits for it with its place, so that it must
+// not wait for one.
+func (s *scope) inCrowd(e *engine) bool {
+	for ; s != nil; s = s.outer {
+		if s.crowded && s.cache.engine == e {
+			return true
+		}
+	}
+	return false
 }
 
 // said is what a handler or loader said from inside.

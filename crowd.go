@@ -25,6 +25,7 @@ type crowd struct {
 	line    []chan struct{} // who waits, in order
 	cut     time.Time       // when the limit was lowered
 	raised  time.Time       // when somebody in the line tried to raise it
+	left    time.Time       // when somebody has left, or came to where nobody was
 	late    func() bool
 }
 
@@ -38,6 +39,8 @@ const (
 	// its request is written, until it is read, and until its waiter runs.
 	lateness = 25 * time.Millisecond
 	settles  = 50 * time.Millisecond // what is changed takes time to show
+
+	stuckAfter = time.Second
 )
 
 func (c *crowd) open() {
@@ -49,7 +52,9 @@ func (c *crowd) open() {
 func (c *crowd) enter(ctx context.Context, back func() bool) (entered bool) {
 	c.mu.Lock()
 	if float64(c.running) < c.limit {
-		c.running++
+		if c.running++; c.running == 1 {
+			c.left = time.Now()
+		}
 		c.mu.Unlock()
 		c.look()
 		return true
@@ -99,6 +104,7 @@ func (c *crowd) leave() {
 	now := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.left = now
 	c.running--
 	if now.Sub(c.cut) > settles {
 		c.limit += crowdGrow / c.limit
@@ -119,7 +125,8 @@ func (c *crowd) admit() {
 }
 
 // raise raises the limit for those in the line, at most once in a while, unless the process is late: who is inside may take his time
-// without taking a processor, and nobody else ends.
+// without taking a processor, and nobody else ends. If nobody has left for long they may be waiting for somebody in the line, and then
+// it is others who make the process late.
 func (c *crowd) raise() {
 	now := time.Now()
 	c.mu.Lock()
@@ -127,8 +134,9 @@ func (c *crowd) raise() {
 	if due {
 		c.raised = now
 	}
+	stuck := now.Sub(c.left) > stuckAfter
 	c.mu.Unlock()
-	if !due || c.look() {
+	if !due || c.look() && !stuck {
 		return
 	}
 	c.mu.Lock()

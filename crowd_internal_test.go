@@ -2,9 +2,15 @@ package reprise
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"math"
+	"net/http"
+	"net/http/httptest"
 	"slices"
+	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -123,6 +129,7 @@ func TestCrowdLeftEarly(t *testing.T) {
 		if c.enter(ctx, never) || time.Since(began) != time.Second {
 			t.Errorf("who may wait for a second entered, or went after %v", time.Since(began))
 		}
+		c.left = time.Now().Add(time.Hour) // it is not stuck
 		back := time.Now().Add(3 * time.Second)
 		if c.enter(t.Context(), func() bool { return !time.Now().Before(back) }) || time.Since(back) > settles {
 			t.Errorf("who waits for the store entered, or went %v after it was back", time.Since(back))
@@ -161,6 +168,76 @@ func TestCrowdOfIdlers(t *testing.T) {
 		line.Wait()
 		if took := time.Since(began); took > 3*time.Second {
 			t.Errorf("100 had entered after %v, though the process was not late", took)
+		}
+	})
+}
+
+// TestCrowdStuck: where nobody leaves, though the process is late, somebody in the line is let in at last.
+func TestCrowdStuck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var c crowd
+		c.open()
+		c.least, c.late = 1, always
+		c.enter(t.Context(), never)
+		c.look()
+		began := time.Now()
+		if !c.enter(t.Context(), never) {
+			t.Fatal("it did not enter")
+		}
+		if took := time.Since(began); took < stuckAfter || took > stuckAfter+3*settles {
+			t.Errorf("it entered after %v; want %v", took, stuckAfter)
+		}
+	})
+}
+
+// downStore is a store outside the process that cannot be reached.
+type downStore struct{}
+
+var errDown = errors.New("down")
+
+func (downStore) Get(context.Context, string) ([]byte, error)              { return nil, errDown }
+func (downStore) Set(context.Context, string, []byte, time.Duration) error { return errDown }
+func (downStore) Delete(context.Context, ...string) (int, error)           { return 0, errDown }
+func (downStore) Close() error                                             { return nil }
+
+// TestCrowdWithin: handlers and functions wait for each other's places; what a handler calls has the place of that, and waits for none.
+func TestCrowdWithin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, err := New(Config{Store: downStore{}, Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		crowd := &c.engine.store.crowd
+		crowd.limit, crowd.least, crowd.late = 1, 1, always
+		var now, most atomic.Int64
+		work := func() {
+			most.Store(max(most.Load(), now.Add(1)))
+			time.Sleep(time.Second)
+			now.Add(-1)
+		}
+		inner := Memoize(c, "inner", func(context.Context, string) (int, error) { return 1, nil })
+		apart := Memoize(c, "apart", func(context.Context, int) (int, error) { work(); return 1, nil })
+		h := c.WrapFunc(func(_ http.ResponseWriter, r *http.Request) {
+			work()
+			if _, err := inner(r.Context(), r.URL.Path); err != nil {
+				t.Error(err)
+			}
+		})
+		began := time.Now()
+		var all sync.WaitGroup
+		for i := range 3 {
+			all.Go(func() {
+				h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/"+strconv.Itoa(i), http.NoBody))
+			})
+			all.Go(func() { _, _ = apart(t.Context(), i) })
+		}
+		all.Wait()
+		if took := time.Since(began); took > 6*time.Second || most.Load() > 3 { // the first place becomes three, as there are no more
+			t.Errorf("six took %v, and %d ran at once; want at most 6 s and 3", took, most.Load())
+		}
+		if crowd.running != 0 || len(crowd.line) != 0 {
+			t.Errorf("%d run and %d wait when all have ended", crowd.running, len(crowd.line))
 		}
 	})
 }

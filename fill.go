@@ -45,8 +45,7 @@ type fill struct {
 
 	number, incarnation uint64 // the store's at the look-up
 
-	lease   *lease // of all processes on the store; nil if there is none
-	crowded bool   // it is one of the crowd
+	lease *lease // of all processes on the store; nil if there is none
 
 	values   fillValues
 	scope    scope

@@ -21,9 +21,12 @@ func (r *run[K, V]) awaitLease() (l *lease, found bool) {
 		defer cancel()
 	}
 	alone := r.many || r.force
-	if t.missing != nil {
-		r.crowded = b.crowd.enter(ctx, func() bool { return !alone && b.isBack(t.at, t.missing) })
-		return nil, !r.crowded && !alone && r.found(ctx)
+	if t.unread != nil {
+		if r.scope.inCrowd(f.engine) {
+			return nil, false
+		}
+		r.scope.crowded = b.crowd.enter(ctx, func() bool { return !alone && b.isBack(t.at, t.unread) })
+		return nil, !r.scope.crowded && !alone && r.found(ctx)
 	}
 	if b.locker == nil || alone {
 		return nil, false

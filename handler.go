@@ -271,7 +271,7 @@ func (q *query) lead(w http.ResponseWriter, f *fill) {
 		q.observe(Hit, "", q.found.entry, nil)
 		return
 	}
-	if f.crowded {
+	if f.scope.crowded {
 		defer f.engine.store.crowd.leave()
 	}
 	defer q.observeFill(f) // also after a panic
@@ -353,9 +353,12 @@ func (q *query) awaitOthers(f *fill) (found bool) {
 			(q.identified == "" || q.mayHave(e))
 	}
 	if q.found.why == ReasonStoreFailed {
+		if f.scope.inCrowd(f.engine) {
+			return false
+		}
 		err := q.found.err
-		f.crowded = b.crowd.enter(ctx, func() bool { return b.isBack(f.key, err) })
-		return !f.crowded && look()
+		f.scope.crowded = b.crowd.enter(ctx, func() bool { return b.isBack(f.key, err) })
+		return !f.scope.crowded && look()
 	}
 	key := q.baseKey()
 	if q.found.names != nil {

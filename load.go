@@ -41,7 +41,6 @@ type run[K, V any] struct {
 	done    chan struct{} // closed when the tasks can be read
 	failure *PanicError
 	exited  bool // the loader ended its goroutine
-	crowded bool // it is one of the crowd
 }
 
 // task is the load of one key within a run.
@@ -51,7 +50,7 @@ type task[K, V any] struct {
 	at  string // the full key
 
 	number, incarnation uint64 // the store's at the look-up
-	missing             error  // of the look-up: the store failed
+	unread              error  // why the look-up could not read the store
 
 	// displaced is set when a later load has taken the key: that one's value is the newer.
 	displaced atomic.Bool
@@ -89,7 +88,7 @@ func (r *run[K, V]) add(w *want[K, V]) *task[K, V] {
 		number: w.look.number, incarnation: w.look.incarnation, before: w.look.res, soft: w.look.soft,
 	}
 	if w.look.why == ReasonStoreFailed {
-		t.missing = w.look.err
+		t.unread = w.look.err
 	}
 	r.mu.Lock()
 	r.tasks = append(r.tasks, t)
@@ -240,7 +239,7 @@ type answer[V any] struct {
 // load calls the loader and returns an answer for each task.
 // loadInTurn is load, and then leaves the crowd.
 func (r *run[K, V]) loadInTurn() []answer[V] {
-	if r.crowded {
+	if r.scope.crowded {
 		defer r.f.engine.store.crowd.leave()
 	}
 	return r.load()
