@@ -171,14 +171,17 @@ func wholeReadings(e *env) {
 	names := []string{"a", "b", "c"}
 	issued := make([]uint64, 0, raises)
 	var readings [4][]store.Marks
-	var count atomic.Int64 // of readings
+	var count [len(readings)]atomic.Int64
 	var over atomic.Bool
 	var wg sync.WaitGroup
 	for r := range readings {
 		wg.Go(func() {
 			for !over.Load() {
-				m, err := e.sequencer().Marks(e.ctx, names...)
-				if err == nil && r%2 == 1 {
+				var m store.Marks
+				var err error
+				if r%2 == 0 {
+					m, err = e.sequencer().Marks(e.ctx, names...)
+				} else {
 					_, m, err = e.sequencer().GetMarked(e.ctx, "absent", names...)
 				}
 				if err != nil && !errors.Is(err, store.ErrNotFound) || len(m.Slots) != len(names) {
@@ -187,7 +190,8 @@ func wholeReadings(e *env) {
 					return
 				}
 				readings[r] = append(readings[r], m)
-				count.Add(1)
+				count[r].Add(1)
+				runtime.Gosched() // where there is one processor, the others come to read as well
 			}
 		})
 	}
@@ -198,8 +202,10 @@ func wholeReadings(e *env) {
 			break
 		}
 		issued = append(issued, n)
-		for before := count.Load(); count.Load() == before && !over.Load(); {
-			runtime.Gosched() // a fast store is read between two Raises, too
+		for r := range count { // a fast store is read between two Raises, too, by each reader
+			for before := count[r].Load(); count[r].Load() == before && !over.Load(); {
+				runtime.Gosched()
+			}
 		}
 	}
 	over.Store(true)

@@ -190,7 +190,8 @@ func brokenStores() []brokenStore {
 			}
 			return m
 		}))},
-		{"sequence/whole", "the number before the slots", over(func(m *memstore.Store) numberFirst { return numberFirst{m, new(atomic.Uint64)} })},
+		{"sequence/whole", "the number before the slots", over(func(m *memstore.Store) numberFirst { return numberFirst{m, false, new(atomic.Uint64)} })},
+		{"sequence/whole", "the number before the slots of GetMarked", over(func(m *memstore.Store) numberFirst { return numberFirst{m, true, new(atomic.Uint64)} })},
 		{"sequence/concurrent", "a number behind", over(raises(func(n uint64) uint64 { return n/2 + 1 }))},
 		{"sequence/sequenced", "another sequence", over(func(m *memstore.Store) otherSequence { return otherSequence{m, store.NewSequence()} })},
 		{"lock/exclusion", "grants to all", over(func(m *memstore.Store) grantsAll { return grantsAll{m} })},
