@@ -1,4 +1,5 @@
-// Command reprise shows what the cache does.
+// Command reprise is the cache as a program: a demonstration, a reverse proxy for applications in any language, the commands
+// that list what a proxy has stored and make it forget, and one that says what a shared cache makes of a response.
 package main
 
 import (
@@ -24,7 +25,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	context.AfterFunc(ctx, stop)
 
 	root := rootCommand()
-	root.SetArgs(args)
+	root.SetArgs(append([]string{}, args...)) // of nil cobra makes the arguments of the process
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	if err := root.ExecuteContext(ctx); err != nil {
