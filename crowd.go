@@ -1,6 +1,7 @@
 package reprise
 
 import (
+	"container/list"
 	"context"
 	"math"
 	"runtime"
@@ -20,12 +21,12 @@ import (
 type crowd struct {
 	mu      sync.Mutex
 	running int
-	limit   float64         // of running; infinite until the process is late
-	least   float64         // that limit is lowered to
-	line    []chan struct{} // who waits, in order
-	cut     time.Time       // when the limit was lowered
-	raised  time.Time       // when somebody in the line tried to raise it
-	left    time.Time       // when somebody has left, or came to where nobody was
+	limit   float64   // of running; infinite until the process is late
+	least   float64   // that limit is lowered to
+	line    list.List // who waits, in order: of chan struct{}, closed when the turn has come
+	cut     time.Time // when the limit was lowered
+	raised  time.Time // when somebody in the line tried to raise it
+	left    time.Time // when somebody has left, or came to where nobody was
 	late    func() bool
 }
 
@@ -60,7 +61,7 @@ func (c *crowd) enter(ctx context.Context, back func() bool) (entered bool) {
 		return true
 	}
 	turn := make(chan struct{})
-	c.line = append(c.line, turn)
+	place := c.line.PushBack(turn)
 	c.mu.Unlock()
 
 	tick := time.NewTicker(settles)
@@ -77,26 +78,25 @@ func (c *crowd) enter(ctx context.Context, back func() bool) (entered bool) {
 			}
 		case <-ctx.Done():
 		}
-		if c.quit(turn) {
+		if c.quit(place) {
 			return false
 		}
-		<-turn
 		c.leave()
 		return false
 	}
 }
 
-// quit takes turn out of the line. It reports false if its turn has come.
-func (c *crowd) quit(turn chan struct{}) bool {
+// quit gives up a place in the line. It reports false if its turn has come.
+func (c *crowd) quit(place *list.Element) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for i, t := range c.line {
-		if t == turn {
-			c.line = append(c.line[:i], c.line[i+1:]...)
-			return true
-		}
+	select {
+	case <-place.Value.(chan struct{}):
+		return false
+	default:
+		c.line.Remove(place)
+		return true
 	}
-	return false
 }
 
 // leave lets the next ones in.
@@ -109,7 +109,7 @@ func (c *crowd) leave() {
 	if now.Sub(c.cut) > settles {
 		c.limit += crowdGrow / c.limit
 	}
-	if c.running == 0 && len(c.line) == 0 {
+	if c.running == 0 && c.line.Len() == 0 {
 		c.limit = math.Inf(1)
 	}
 	c.admit()
@@ -117,9 +117,8 @@ func (c *crowd) leave() {
 
 // admit lets in who is next, as long as there is room. c.mu is held.
 func (c *crowd) admit() {
-	for len(c.line) > 0 && float64(c.running) < c.limit {
-		close(c.line[0])
-		c.line = c.line[1:]
+	for c.line.Len() > 0 && float64(c.running) < c.limit {
+		close(c.line.Remove(c.line.Front()).(chan struct{}))
 		c.running++
 	}
 }

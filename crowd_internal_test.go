@@ -134,8 +134,8 @@ func TestCrowdLeftEarly(t *testing.T) {
 		if c.enter(t.Context(), func() bool { return !time.Now().Before(back) }) || time.Since(back) > settles {
 			t.Errorf("who waits for the store entered, or went %v after it was back", time.Since(back))
 		}
-		if len(c.line) != 0 || c.running != 1 {
-			t.Errorf("%d are left in the line and %d run; want 0 and 1", len(c.line), c.running)
+		if c.line.Len() != 0 || c.running != 1 {
+			t.Errorf("%d are left in the line and %d run; want 0 and 1", c.line.Len(), c.running)
 		}
 		c.leave()
 		if !c.enter(t.Context(), never) {
@@ -236,8 +236,8 @@ func TestCrowdWithin(t *testing.T) {
 		if took := time.Since(began); took > 6*time.Second || most.Load() > 3 { // the first place becomes three, as there are no more
 			t.Errorf("six took %v, and %d ran at once; want at most 6 s and 3", took, most.Load())
 		}
-		if crowd.running != 0 || len(crowd.line) != 0 {
-			t.Errorf("%d run and %d wait when all have ended", crowd.running, len(crowd.line))
+		if crowd.running != 0 || crowd.line.Len() != 0 {
+			t.Errorf("%d run and %d wait when all have ended", crowd.running, crowd.line.Len())
 		}
 	})
 }
