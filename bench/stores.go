@@ -215,6 +215,7 @@ func openMemcached(t testing.TB) remote {
 		t.Fatal(err)
 	}
 	client := memcache.New(addr)
+	client.Timeout = remoteDeadline
 	client.MaxIdleConns = many // by default it connects again and again
 	t.Cleanup(func() { _ = client.Close() })
 	return remote{
