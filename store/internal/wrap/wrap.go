@@ -101,6 +101,14 @@ func (v values) Delete(ctx context.Context, keys ...string) (int, error) {
 	return v.inner.Delete(ctx, keys...)
 }
 
+// Node implements [store.Partitioned]. A store that is not is as one that has a single node.
+func (v values) Node(key string) string {
+	if p, ok := v.inner.(store.Partitioned); ok {
+		return p.Node(key)
+	}
+	return ""
+}
+
 func (v values) encode(key string, value []byte) ([]byte, error) {
 	kept, err := v.codec.Encode(key, value)
 	if err != nil {

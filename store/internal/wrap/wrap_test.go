@@ -98,6 +98,8 @@ func (a *all) SetLocked(ctx context.Context, key string, value []byte, ttl time.
 func (a *all) Keys(context.Context, string) iter.Seq2[string, error] { a.called = "Keys"; return nil }
 func (a *all) Clear(context.Context, string) (int, error)            { a.called = "Clear"; return 4, nil }
 
+func (a *all) Node(key string) string { return "node of " + key }
+
 func (a *all) Notify(context.Context, func(string), func()) error { a.called = "Notify"; return nil }
 
 // TestSets wraps a store of each set of capabilities and looks for the same set.
@@ -189,6 +191,9 @@ func TestRestIsPassedOn(t *testing.T) {
 		if call(); a.called != want {
 			t.Errorf("%s called %q of the store", want, a.called)
 		}
+	}
+	if node := s.(store.Partitioned).Node("a"); node != "node of a" {
+		t.Errorf("Node = %q", node)
 	}
 	if n, err := s.(store.Sequencer).Raise(ctx); n != 9 || err != nil {
 		t.Errorf("Raise = %d, %v", n, err)
