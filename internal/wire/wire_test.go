@@ -230,7 +230,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"other program's value", []byte("hello, world"), wire.Value, "k", wire.ErrForeign},
 		{"magic alone", resp[:3], wire.Response, respKey, wire.ErrForeign},
 		{"later version", at(resp, 3, wire.Version+1), wire.Response, respKey, wire.ErrVersion},
-		{"a flag of version 2 in version 1", at(at(resp, 3, 1), 7, 0x10), wire.Response, respKey, wire.ErrMalformed},
+		{"a flag of version 2 in version 1", at(at(head("Name", 1, "value"), 3, 1), 7, 0x10), wire.Value, "k", wire.ErrMalformed},
 		{"version 0", at(resp, 3, 0), wire.Response, respKey, wire.ErrVersion},
 		{"version alone", resp[:4], wire.Response, respKey, wire.ErrDamaged},
 		{"one byte more", append(slices.Clone(resp), 0), wire.Response, respKey, wire.ErrDamaged},
