@@ -113,14 +113,7 @@ func (c *codec) Decode(_ string, kept []byte) ([]byte, error) {
 	case asIs:
 		return kept[1:], nil
 	case compressed:
-		value, err := c.decoder.DecodeAll(kept[1:], nil)
-		if err != nil {
-			return nil, err
-		}
-		if len(value) > c.maxBytes {
-			return nil, zstd.ErrDecoderSizeExceeded
-		}
-		return value, nil
+		return c.decoder.DecodeAll(kept[1:], nil) // at most maxBytes
 	default:
 		return nil, errForeign
 	}
