@@ -438,6 +438,17 @@ func (s anyUnlocks) Unlock(ctx context.Context, name string, _ uint64) error {
 	return s.Store.Unlock(ctx, name, f.(uint64))
 }
 
+// renewsEnded renews by taking the lease anew, which works as long as nobody else has it.
+type renewsEnded struct{ *memstore.Store }
+
+func (s renewsEnded) Renew(ctx context.Context, name string, fence uint64, ttl time.Duration) (bool, error) {
+	if ok, err := s.Store.Renew(ctx, name, fence, ttl); ok || err != nil {
+		return ok, err
+	}
+	_, ok, err := s.Store.Lock(ctx, name, ttl)
+	return ok, err
+}
+
 type longLeases struct{ *memstore.Store }
 
 func (s longLeases) Lock(ctx context.Context, name string, _ time.Duration) (uint64, bool, error) {

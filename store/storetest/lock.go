@@ -62,6 +62,9 @@ func exclusion(e *env) {
 	e.held("a")
 	e.unlock("a", f1)
 	e.unlock("a", f1) // nothing to give back
+	if ok, err := e.locker().Renew(e.ctx, "a", f1, lifetime); err != nil || ok {
+		e.Errorf("Renew of a lease that was given back = %v, %v; want false, nil", ok, err)
+	}
 	e.unlock("never", 1)
 	f2 := e.lock("a", lifetime)
 	e.unlock("a", f1)

@@ -196,6 +196,7 @@ func brokenStores() []brokenStore {
 		{"sequence/sequenced", "another sequence", over(func(m *memstore.Store) otherSequence { return otherSequence{m, store.NewSequence()} })},
 		{"lock/exclusion", "grants to all", over(func(m *memstore.Store) grantsAll { return grantsAll{m} })},
 		{"lock/exclusion", "anybody unlocks", over(func(m *memstore.Store) anyUnlocks { return anyUnlocks{m, &sync.Map{}} })},
+		{"lock/exclusion", "renews what was given back", over(func(m *memstore.Store) renewsEnded { return renewsEnded{m} })},
 		{"lock/race", "grants to all", over(func(m *memstore.Store) grantsAll { return grantsAll{m} })},
 		{"lock/takeover", "leases do not end", over(func(m *memstore.Store) longLeases { return longLeases{m} })},
 		{"lock/takeover", "writes without the lease", over(func(m *memstore.Store) unfenced { return unfenced{m} })},
