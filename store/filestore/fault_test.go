@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -117,7 +118,7 @@ func TestBadFiles(t *testing.T) {
 	}
 }
 
-// TestSwappedFile: a whole entry at another key's place is that key's miss.
+// TestSwappedFile: a whole entry at another key's place is that key's miss, is no key's when they are listed, and goes.
 func TestSwappedFile(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, filestore.Config{})
@@ -133,8 +134,48 @@ func TestSwappedFile(t *testing.T) {
 			write(t, path, b)
 		}
 	}
+	if keys := keysOf(t, s); !slices.Equal(keys, []string{"a"}) {
+		t.Errorf("Keys yields %q; want a, once", keys)
+	}
 	wantNone(t, s, "b")
+	if left := files(t, dir); !slices.Equal(left, []string{a}) {
+		t.Errorf("the files are %q; want %q alone", left, a)
+	}
 	wantValue(t, s, "a", "value of a")
+}
+
+// TestDirectoryAtPlace: a directory at the place of an entry is no entry, and gives way.
+func TestDirectoryAtPlace(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, filestore.Config{})
+	set(t, s, "key", "v")
+	path := files(t, dir)[0]
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	wantNone(t, s, "key")
+	set(t, s, "key", "v2")
+	wantValue(t, s, "key", "v2")
+}
+
+// TestRefusedLeavesNothing: what SetLocked has written before it is refused does not stay on the disk.
+func TestRefusedLeavesNothing(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, filestore.Config{})
+	fence, ok, err := s.Lock(t.Context(), "name", time.Hour)
+	if !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	if ok, err := s.SetLocked(t.Context(), "key", []byte("v"), time.Hour, "name", fence-1); ok || err != nil {
+		t.Errorf("SetLocked of another fence = %v, %v; want false", ok, err)
+	}
+	left, err := filepath.Glob(filepath.Join(dir, "v1", "??", "*"))
+	if err != nil || len(left) != 0 {
+		t.Errorf("%q, %v are left; want nothing", left, err)
+	}
 }
 
 // TestForeignFiles: the store touches no file but its own.
@@ -329,12 +370,23 @@ func TestBrokenSequence(t *testing.T) {
 		"empty":   func(path string) error { return os.Truncate(path, 0) },
 		"garbage": func(path string) error { return os.WriteFile(path, bytes.Repeat([]byte("x"), 1<<20), 0o600) },
 		"removed": os.Remove,
+		"half made": func(path string) error {
+			b, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			return os.WriteFile(path, append(make([]byte, 8), b[8:]...), 0o600)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			s := open(t, dir, filestore.Config{})
 			if _, err := s.Raise(t.Context(), "name"); err != nil {
 				t.Fatal(err)
+			}
+			fence, ok, err := s.Lock(t.Context(), "lease", time.Hour)
+			if err != nil || !ok {
+				t.Fatal(ok, err)
 			}
 			before, err := s.Marks(t.Context(), "name")
 			if err != nil {
@@ -349,6 +401,12 @@ func TestBrokenSequence(t *testing.T) {
 			}
 			if n, err := s.Raise(t.Context(), "name"); n != 1 || err != nil {
 				t.Errorf("Raise = %d, %v; want 1", n, err)
+			}
+			if err := s.Unlock(t.Context(), "lease", fence); err != nil {
+				t.Fatal(err)
+			}
+			if again, ok, err := s.Lock(t.Context(), "lease", time.Hour); !ok || err != nil || again <= fence {
+				t.Errorf("Lock = %d, %v, %v; want a fence above %d", again, ok, err, fence)
 			}
 		})
 	}
@@ -462,7 +520,13 @@ func TestOldLeases(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(45 * time.Hour)
+		// As long as nobody else was granted the lease, who held it may write for a day.
+		time.Sleep(11 * time.Hour)
+		synctest.Wait()
+		if ok, err := s.SetLocked(t.Context(), "key", nil, time.Hour, "name", fence); !ok || err != nil {
+			t.Errorf("SetLocked with a lease that ended half a day ago = %v, %v; want true", ok, err)
+		}
+		time.Sleep(34 * time.Hour)
 		synctest.Wait()
 		if left, err := os.ReadDir(filepath.Join(dir, "v1", "leases")); err != nil || len(left) != 0 {
 			t.Errorf("%d leases are left, %v; want 0", len(left), err)

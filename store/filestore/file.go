@@ -113,13 +113,10 @@ func parseHead(b []byte, size int64) (head, error) {
 		return head{}, errBad
 	}
 	h := head{
-		expires:  int64(binary.LittleEndian.Uint64(b[8:])), //nolint:gosec // checked below
+		expires:  int64(binary.LittleEndian.Uint64(b[8:])), //nolint:gosec // what becomes negative has expired
 		valueLen: int64(valueLen),                          //nolint:gosec // less than size
 		valueCRC: binary.LittleEndian.Uint32(b[24:]),
 		key:      string(b[headSize : headSize+keyLen]),
-	}
-	if h.expires <= 0 {
-		return head{}, errBad
 	}
 	if expired(h.expires) {
 		return head{}, errExpired
