@@ -44,6 +44,15 @@ type far struct {
 	mu     sync.Mutex
 	gets   int
 	onRead func() // after the value was read, before it is returned
+	onSet  func() // after the value was set
+}
+
+func (f *far) Set(ctx context.Context, key string, value []byte, ttl time.Duration) error {
+	err := f.Store.Set(ctx, key, value, ttl)
+	if f.onSet != nil {
+		f.onSet()
+	}
+	return err
 }
 
 func (f *far) Get(ctx context.Context, key string) ([]byte, error) {
@@ -310,6 +319,7 @@ func TestNotified(t *testing.T) {
 		read("a", "two")
 		read("b", "one")
 		n.lost()
+		read("a", "two")
 		read("b", "two")
 
 		write("three")
@@ -328,6 +338,47 @@ func TestNotified(t *testing.T) {
 		n.changed("a")
 		read("a", "four")
 	})
+}
+
+// marksFail is a far store whose marks cannot be read.
+type marksFail struct{ *memstore.Store }
+
+func (marksFail) Marks(context.Context, ...string) (store.Marks, error) {
+	return store.Marks{}, errors.New("no marks")
+}
+
+// TestMarksFail: a copy is nothing without marks.
+func TestMarksFail(t *testing.T) {
+	s := open(t, marksFail{memory(t)}, time.Hour).(store.Sequencer)
+	if err := s.(store.Store).Set(t.Context(), "key", []byte("v"), time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if b, _, err := s.GetMarked(t.Context(), "key", "name"); err != nil || string(b) != "v" {
+		t.Fatalf("GetMarked = %q, %v; want what is far, and its marks", b, err)
+	}
+	if b, _, err := s.GetMarked(t.Context(), "key", "name"); err == nil || errors.Is(err, store.ErrNotFound) {
+		t.Errorf("GetMarked of a copy = %q, %v; want the error of the marks", b, err)
+	}
+}
+
+// TestSetGivenUp: who gives up while the far store takes a value does not know whether it did.
+func TestSetGivenUp(t *testing.T) {
+	f := &far{Store: memory(t)}
+	s := open(t, f, time.Hour)
+	if err := f.Set(t.Context(), "key", []byte("old"), time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := s.Get(t.Context(), "key"); err != nil || string(b) != "old" {
+		t.Fatalf("Get = %q, %v; want old", b, err)
+	}
+	ctx, giveUp := context.WithCancel(t.Context())
+	f.onSet = giveUp
+	if err := s.Set(ctx, "key", []byte("new"), time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := s.Get(t.Context(), "key"); err != nil || string(b) != "new" {
+		t.Errorf("Get = %q, %v; want new", b, err)
+	}
 }
 
 // TestFarFails: an error of the far store is told, and what is near is still served.
