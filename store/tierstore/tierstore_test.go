@@ -381,6 +381,20 @@ func TestSetGivenUp(t *testing.T) {
 	}
 }
 
+// spread is a far store of several nodes.
+type spread struct{ *memstore.Store }
+
+func (spread) Node(key string) string { return "node of " + key }
+
+// TestNode: the nodes are those of the far store.
+func TestNode(t *testing.T) {
+	for want, far := range map[string]store.Store{"node of key": spread{memory(t)}, "": memory(t)} {
+		if node := open(t, far, 0).(store.Partitioned).Node("key"); node != want {
+			t.Errorf("Node over a %T = %q; want %q", far, node, want)
+		}
+	}
+}
+
 // TestFarFails: an error of the far store is told, and what is near is still served.
 func TestFarFails(t *testing.T) {
 	far := memory(t)
