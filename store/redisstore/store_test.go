@@ -120,6 +120,17 @@ func TestGuardedLease(t *testing.T) {
 	})
 }
 
+// A fence is larger than the last one also when the server's clock is behind the one that made it, as after a failover.
+func TestFenceOfAClockAhead(t *testing.T) {
+	addr, prefix := realserver.Redis(t), newPrefix(t)
+	s := open(t, redisstore.Config{URL: "redis://" + addr, Prefix: prefix})
+	last := uint64(time.Now().Add(time.Hour).UnixMicro())
+	do(t, addr, "HSET", prefix+"lock{:name}", "fence", strconv.FormatUint(last, 10), "until", "0")
+	if fence, ok, err := s.Lock(t.Context(), "name", time.Hour); err != nil || !ok || fence <= last {
+		t.Errorf("Lock = %d, %v, %v; want a fence above %d", fence, ok, err, last)
+	}
+}
+
 // What Close leaves behind is nothing.
 func TestCloseEndsGoroutines(t *testing.T) {
 	addr := realserver.Redis(t)
