@@ -16,6 +16,7 @@ type scope struct {
 	open  bool // in a fill: what is said here counts
 	said  said
 	outer *scope // of the fill that called this one: tags are its, too
+	base  string // key of the answer that a handler makes; "" for what a loader does
 
 	crowded bool // the fill is one of the crowd; set before it begins
 }

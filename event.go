@@ -101,6 +101,7 @@ const (
 	ReasonCodec             Reason = "codec"      // the codec did not encode the value
 	ReasonNoCache           Reason = "no-cache"
 	ReasonConditional       Reason = "conditional"    // the handler was shown a precondition or a range
+	ReasonNested            Reason = "nested"         // asked for by the run that makes the same answer
 	ReasonAbandoned         Reason = "abandoned"      // the client's own deadline came first
 	ReasonSearch            Reason = "no-vary-search" // not the rule that its key was made by
 )

@@ -201,6 +201,9 @@ func reasonCases() []reasonCase {
 			want: reprise.ReasonTooMany, outcome: reprise.Pass, handler: slow(time.Second), requests: []string{"* 3 GET /a"},
 			config: reprise.Config{Limits: reprise.Limits{Followers: 1}},
 		},
+		{want: reprise.ReasonNested, outcome: reprise.Pass, handler: func(w http.ResponseWriter, r *http.Request) {
+			reprise.FromContext(r.Context()).Wrap(header()).ServeHTTP(w, r)
+		}},
 		{want: reprise.ReasonStoreFailed, outcome: reprise.Failed, fails: true, config: reprise.Config{Store: &unsound{Shared: subject.NewShared(), set: boom}}},
 		{name: "look-up", want: reprise.ReasonStoreFailed, outcome: reprise.Miss, fails: true, config: reprise.Config{Store: &unsound{Shared: subject.NewShared(), get: boom}}},
 		{want: reprise.ReasonRecordBad, outcome: reprise.Miss, fails: true, requests: []string{"GET /a", "+1s", "GET /a"}, config: reprise.Config{Store: &unsound{Shared: subject.NewShared(), spoil: true}}},

@@ -91,6 +91,10 @@ func (q *query) serveFound(w http.ResponseWriter, next http.Handler) bool {
 		q.observe(Hit, "", e, nil)
 		return true
 	}
+	if q.nested() {
+		q.why = ReasonExpired
+		return false
+	}
 	if q.lacks(e) {
 		q.why = ReasonPartial
 		return q.forbidden(w)
@@ -166,6 +170,11 @@ func (q *query) reuse(e *entry, soft bool) (rfc9111.Verdict, rfc9111.Reason) {
 // forward answers by running next, or by following who runs it already.
 func (q *query) forward(w http.ResponseWriter, next http.Handler, epoch flight.Epoch) {
 	e := q.rt.cache.engine
+	if q.nested() {
+		q.found.entry = nil // to whoever asks, an old answer would be a new one
+		q.alone(w, next, ReasonNested)
+		return
+	}
 	for attempt := 0; ; {
 		key, joint := q.fillKey()
 		if !joint {
@@ -207,9 +216,7 @@ func (q *query) forward(w http.ResponseWriter, next http.Handler, epoch flight.E
 			q.outwait(f)
 		case as == crowded:
 			q.why = ReasonTooMany
-			f := q.newFill(next, &q.found)
-			f.refuse(ReasonTooMany)
-			q.lead(w, f)
+			q.alone(w, next, ReasonTooMany)
 			return
 		default:
 			done, failures := q.follow(w, f)
@@ -226,6 +233,24 @@ func (q *query) forward(w http.ResponseWriter, next http.Handler, epoch flight.E
 			}
 		}
 	}
+}
+
+// nested reports whether the handler of a fill asks for the answer that it is to make, as one does that is wrapped twice. Who
+// waited for that fill would wait for himself, and what is stored is what the fill is to replace.
+func (q *query) nested() bool {
+	for s := scopeOf(q.r.Context()); s != nil; s = s.outer {
+		if s.base == string(q.key) && s.cache.engine == q.rt.cache.engine && s.isOpen() {
+			return true
+		}
+	}
+	return false
+}
+
+// alone runs the handler for this request, and stores nothing.
+func (q *query) alone(w http.ResponseWriter, next http.Handler, why Reason) {
+	f := q.newFill(next, &q.found)
+	f.refuse(why)
+	q.lead(w, f)
 }
 
 // fillKey returns the key of the fill that the request may lead or follow; joint is false where it has to run the handler for

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/reprise-go/reprise"
+	"github.com/reprise-go/reprise/store"
 )
 
 type middleware = func(http.Handler) http.Handler
@@ -93,6 +94,47 @@ func TestChain(t *testing.T) {
 			t.Errorf("request %d: %s; want %s", i, got, want)
 		}
 	}
+}
+
+// TestWrappedTwice wraps a mux and a handler behind it, which have one key: the outer cache makes the answer, and the inner one stands
+// in nobody's way, in no store and at no moment of an entry's life.
+func TestWrappedTwice(t *testing.T) {
+	eachStore(t, func(t *testing.T, s store.Store) {
+		c := open(t, reprise.Config{Store: s})
+		var n atomic.Int64
+		var down atomic.Bool
+		old := []reprise.RouteOption{reprise.StaleWhileRevalidate(20 * time.Second), reprise.StaleIfError(time.Hour)}
+		mux := http.NewServeMux()
+		mux.Handle("GET /a", c.WrapFunc(func(w http.ResponseWriter, r *http.Request) {
+			time.Sleep(time.Second)
+			if down.Load() {
+				w.WriteHeader(http.StatusServiceUnavailable)
+				return
+			}
+			counted(&n)(w, r)
+		}, append(old, reprise.Public())...))
+		h := c.Wrap(mux, old...)
+
+		began := time.Now()
+		for _, cl := range crowd(h, 3, "/a") {
+			if cl.code != 200 || cl.body.String() != "v1" || cl.end.Sub(began) != time.Second {
+				t.Errorf("got %d %q after %v; want v1 after 1s", cl.code, &cl.body, cl.end.Sub(began))
+			}
+		}
+		synctest.Wait() // for the write to a store outside
+		check(t, get(h, "/a"), 200, "HIT", "v1")
+		check(t, get(h, "/a", "Authorization: x"), 200, "HIT", "v1") // the inner one's to give
+
+		time.Sleep(65 * time.Second)
+		check(t, get(h, "/a"), 200, "HIT", "v1")
+		time.Sleep(2 * time.Second)
+		check(t, get(h, "/a"), 200, "HIT", "v2") // refreshed
+		time.Sleep(90 * time.Second)
+		down.Store(true)
+		check(t, get(h, "/a"), 200, "HIT", "v2") // instead of the error
+		down.Store(false)
+		check(t, get(h, "/a"), 200, "MISS", "v3")
+	})
 }
 
 // TestStripPrefix keeps apart what one handler answers below two prefixes, and invalidates it by the client's URL.
