@@ -314,26 +314,49 @@ func lowerASCII(s string) string {
 }
 
 // normalPath returns an escaped path with its percent-encodings in one form, so that an invalidation of /caf%C3%A9
-// also means /caf%c3%a9. What a key holds stays as it came: a handler may tell them apart.
+// also means /caf%c3%a9, and the path of a client that does not encode at all. What a key holds stays as it came: a
+// handler may tell them apart.
 func normalPath(path string) string {
-	if strings.IndexByte(path, '%') < 0 {
+	if isNormalPath(path) {
 		return path
 	}
-	b := make([]byte, 0, len(path))
+	b := make([]byte, 0, len(path)+16)
 	for i := 0; i < len(path); i++ {
-		if path[i] != '%' || i+2 >= len(path) || !isHex(path[i+1]) || !isHex(path[i+2]) {
-			b = append(b, path[i])
-			continue
-		}
-		c := unhex(path[i+1])<<4 | unhex(path[i+2])
-		if unreserved(c) {
+		c := path[i]
+		switch {
+		case inPath(c):
 			b = append(b, c)
-		} else {
-			b = append(b, '%', upperHex[c>>4], upperHex[c&15])
+			continue
+		case c != '%':
+		case i+2 >= len(path) || !isHex(path[i+1]) || !isHex(path[i+2]):
+			b = append(b, c)
+			continue
+		default:
+			c = unhex(path[i+1])<<4 | unhex(path[i+2])
+			i += 2
+			if unreserved(c) {
+				b = append(b, c)
+				continue
+			}
 		}
-		i += 2
+		b = append(b, '%', upperHex[c>>4], upperHex[c&15])
 	}
 	return string(b)
+}
+
+// isNormalPath reports whether nothing in path is encoded, or should be.
+func isNormalPath(path string) bool {
+	for i := range len(path) {
+		if !inPath(path[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// inPath reports whether c stands for itself in a path (RFC 3986 §3.3).
+func inPath(c byte) bool {
+	return unreserved(c) || c == '/' || strings.IndexByte("!$&'()*+,;=:@", c) >= 0
 }
 
 const upperHex = "0123456789ABCDEF"

@@ -363,7 +363,7 @@ func (q *query) baseKey() string {
 // urlInKey returns where host and path stand in the key, if they do as an invalidation names them.
 func (q *query) urlInKey() (from, to int, ok bool) {
 	b := &q.builder
-	return b.url, b.end, b.url > 0 && len(q.key) == b.length && strings.IndexByte(b.path, '%') < 0
+	return b.url, b.end, b.url > 0 && len(q.key) == b.length && isNormalPath(b.path)
 }
 
 // names returns what an invalidation can name the answer by: host and path, and the path alone. Where they stand in the

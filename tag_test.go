@@ -5,8 +5,10 @@ import (
 	"net/http"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"github.com/reprise-go/reprise"
+	"github.com/reprise-go/reprise/store"
 )
 
 // TestNamesOfManyURLs: an invalidation by URL means that URL, and in a store outside the process too, where the names of answers are
@@ -38,4 +40,47 @@ func TestNamesOfManyURLs(t *testing.T) {
 	if others > urls/50 {
 		t.Errorf("%d of %d others were invalidated too", others, urls)
 	}
+}
+
+// InvalidateURLs, and a write, mean a path however a client has spelled what stands for nothing else in it.
+func TestInvalidateRawPath(t *testing.T) {
+	eachStore(t, func(t *testing.T, s store.Store) {
+		c := open(t, reprise.Config{Store: s})
+		var n atomic.Int64
+		h := c.Wrap(counted(&n))
+		for _, tt := range []struct{ sent, invalidated string }{
+			{"/café", "/café"},
+			{"/café", "/caf%c3%a9"},
+			{"/caf%C3%A9", "/café"},
+			{"/a{1}", "/a{1}"},
+			{`/a"b`, `/a%22b`},
+			{"/a|b", "/a|b"},
+			{"/a^b", "/a%5Eb"},
+			{"/a[b", "/a%5bb"},
+			{"/a<b>", "/a<b>"},
+			{"/a!b", "/a!b"},
+		} {
+			ask := func(method, path string) string {
+				w := serve(h, raw(t, method+" "+path))
+				synctest.Wait() // for the write to a store outside
+				return w.Header().Get("X-Cache")
+			}
+			for _, how := range []string{"InvalidateURLs", "PUT"} {
+				if got := ask("GET", tt.sent); got != "MISS" {
+					t.Errorf("%s: X-Cache = %q; want MISS", tt.sent, got)
+				}
+				if how == "PUT" {
+					ask("PUT", tt.invalidated)
+				} else if err := c.InvalidateURLs(t.Context(), "http://shop.test"+tt.invalidated); err != nil {
+					t.Error(err)
+				}
+				if got := ask("GET", tt.sent); got != "MISS" {
+					t.Errorf("%s after %s of %s: X-Cache = %q; want MISS", tt.sent, how, tt.invalidated, got)
+				}
+				if err := c.InvalidateURLs(t.Context(), tt.invalidated); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	})
 }
