@@ -99,10 +99,24 @@ func (q *query) plan(rt *Route, r *http.Request) Reason {
 	q.identified = q.identify()
 	q.precise = h["If-None-Match"] != nil || h["If-Modified-Since"] != nil || h["Range"] != nil || h["If-Range"] != nil
 	q.own = h["If-Match"] != nil || h["If-Unmodified-Since"] != nil
-	if q.precise {
+	if q.precise && !safe && r.Method != methodQuery {
+		q.dropConditions()
+	} else if q.precise {
 		q.planRange()
 	}
 	return ""
+}
+
+// dropConditions takes off what has no meaning with a method that is neither GET, HEAD nor QUERY (RFC 9110 §13.1.3, §14.2), so that no
+// handler gives it one. If-None-Match has one, which only the handler knows (§13.1.2).
+func (q *query) dropConditions() {
+	r := *q.r
+	r.Header = r.Header.Clone()
+	for _, name := range [...]string{"If-Modified-Since", "Range", "If-Range"} {
+		delete(r.Header, name)
+	}
+	q.r, q.precise = &r, false
+	q.own = q.own || r.Header["If-None-Match"] != nil
 }
 
 func upgrades(h http.Header) bool {
