@@ -131,6 +131,8 @@ func New(cfg Config) (*Cache, error) {
 	}
 	if reason := namespaceFault(cfg.Namespace); reason != "" {
 		s.fail("Config.Namespace", cfg.Namespace, reason)
+	} else if reason := fullNamespaceFault(cfg.Namespace); reason != "" {
+		s.fail("Config.Namespace", cfg.Namespace, reason)
 	}
 	if cfg.NamespacePolicy > Replace {
 		s.fail("Config.NamespacePolicy", cfg.NamespacePolicy, "is neither Concat nor Replace; use one of them")
@@ -286,7 +288,11 @@ func (c *Cache) Namespace(ns string) *Cache {
 	if reason := namespaceFault(ns); reason != "" {
 		panic(&ConfigError{Option: "Namespace", Value: ns, Reason: reason})
 	}
-	return &Cache{engine: c.engine, namespace: c.below(ns), soft: c.soft}
+	full := c.below(ns)
+	if reason := fullNamespaceFault(full); reason != "" {
+		panic(&ConfigError{Option: "Namespace", Value: ns, Reason: reason})
+	}
+	return &Cache{engine: c.engine, namespace: full, soft: c.soft}
 }
 
 func (c *Cache) below(ns string) string {

@@ -139,6 +139,7 @@ func (s *funcSettings) check(c *Cache) {
 	if len(s.tags) > 0 && !c.store.sequenced() {
 		s.fail("Tags", s.tags[0], "needs a store that can number invalidations (store.Sequencer); use another store or remove the option")
 	}
+	s.checkNamespace(c)
 }
 
 // typed returns option's function as what it has to be for the function's types; the zero value if it was not given.

@@ -438,14 +438,15 @@ func appendDigest(b []byte, lines ...string) []byte {
 	return hex.AppendEncode(b, h.Sum(sum[:0]))
 }
 
+const digestBytes = 43 // of 32 in base64 without padding
+
 // finishKey shortens a key that is longer than a store takes, in place.
 func finishKey(b []byte) []byte {
 	if len(b) <= store.MaxKey {
 		return b
 	}
 	sum := sha256.Sum256(b)
-	const digest = 43 // of 32 bytes in base64 without padding
-	b = append(b[:store.MaxKey-digest-len(hashMarker)], hashMarker...)
+	b = append(b[:store.MaxKey-digestBytes-len(hashMarker)], hashMarker...)
 	return base64.RawURLEncoding.AppendEncode(b, sum[:])
 }
 

@@ -181,7 +181,8 @@ func tagFault(t string) string {
 }
 
 // Namespaced puts the route or function into namespace ns, below the cache's own unless [NamespacePolicy] says
-// otherwise. Levels are separated by ':'; every other byte stands for itself.
+// otherwise. Levels are separated by ':'; every other byte stands for itself. All levels together take at most 154
+// bytes of a key, where a byte that is not printable ASCII takes three.
 func Namespaced(ns string) Policy {
 	return policyOption(func(s *policySettings) {
 		if reason := namespaceFault(ns); reason != "" {
@@ -200,6 +201,27 @@ func namespaceFault(ns string) string {
 		return fmt.Sprintf("has %d bytes; a namespace has at most 64", len(ns))
 	case slices.Contains(strings.Split(ns, ":"), ""):
 		return "has an empty level; ':' stands between two names"
+	}
+	return ""
+}
+
+// checkNamespace reports a namespace that is too long below that of c.
+func (s *policySettings) checkNamespace(c *Cache) {
+	if s.namespaceStated {
+		if reason := fullNamespaceFault(c.below(s.namespace)); reason != "" {
+			s.fail("Namespaced", s.namespace, reason)
+		}
+	}
+}
+
+// maxNamespace is how many bytes of a key a namespace may take, with all its levels: a key that is shortened still tells it.
+const maxNamespace = store.MaxKey - digestBytes - len(hashMarker) - len("|")
+
+// fullNamespaceFault is namespaceFault for a namespace with all its levels.
+func fullNamespaceFault(full string) string {
+	if n := len(appendEscaped(nil, full)); n > maxNamespace {
+		return fmt.Sprintf("makes %q, of %d bytes as it stands in keys, where a byte that is not printable ASCII takes three; "+
+			"a namespace with all its levels has at most %d: give shorter names", full, n, maxNamespace)
 	}
 	return ""
 }

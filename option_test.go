@@ -59,6 +59,7 @@ func TestOptionMistakes(t *testing.T) {
 		{reprise.Namespaced("a::b"), "Namespaced", "a::b", "has an empty level"},
 		{reprise.Namespaced("a:"), "Namespaced", "a:", "has an empty level"},
 		{reprise.Namespaced(long[:65]), "Namespaced", long[:65], "has 65 bytes"},
+		{reprise.Namespaced(strings.Repeat("я", 30)), "Namespaced", strings.Repeat("я", 30), "of 188 bytes as it stands in keys"},
 		{reprise.FillTimeout(0), "FillTimeout", time.Duration(0), "FillTimeout(0s): is not positive"},
 		{reprise.FillTimeout(-1), "FillTimeout", time.Duration(-1), "is not positive"},
 		{reprise.OverrideTTL(0), "OverrideTTL", time.Duration(0), "is not positive"},
@@ -210,12 +211,14 @@ func TestOptionMistakesAtOnce(t *testing.T) {
 			t.Errorf("%s panicked with %v; want what NewRoute returns", name, v)
 		}
 	}
+	deep := strings.Repeat("x", 64)
 	for name, wrap := range map[string]func(){
 		"Wrap(nil)":     func() { c.Wrap(nil) },
 		"WrapFunc(nil)": func() { c.WrapFunc(nil) },
 		"Middleware":    func() { c.Middleware()(nil) },
 		"Before":        func() { c.Wrap(handler, reprise.Before(func(http.Handler) http.Handler { return nil })) },
 		"Namespace":     func() { c.Namespace("") },
+		"Namespaces":    func() { c.Namespace(deep).Namespace(deep).Namespace(deep) },
 	} {
 		v := recovered(wrap)
 		var ce *reprise.ConfigError

@@ -52,6 +52,7 @@ func (c *Cache) NewRoute(opts ...RouteOption) (*Route, error) {
 	if len(s.tags) > 0 && !c.store.sequenced() {
 		s.fail("Tags", s.tags[0], "needs a store that can number invalidations (store.Sequencer); use another store or remove the option")
 	}
+	s.checkNamespace(c)
 	if len(s.errs) > 0 {
 		return nil, errors.Join(s.errs...)
 	}

@@ -3,6 +3,7 @@ package reprise_test
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -81,6 +82,45 @@ func TestInvalidateRawPath(t *testing.T) {
 					t.Error(err)
 				}
 			}
+		}
+	})
+}
+
+// What is in a namespace of the greatest length can be named, however long its own key is.
+func TestLongestNamespace(t *testing.T) {
+	eachStore(t, func(t *testing.T, s store.Store) {
+		c := open(t, reprise.Config{Store: s, Namespace: strings.Repeat("a", 50)})
+		in := c.Namespace(strings.Repeat("б", 17)) // 103 bytes in keys, after 51
+		rt, err := in.NewRoute()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var n atomic.Int64
+		h, req := rt.Wrap(counted(&n)), newRequest("/"+strings.Repeat("c", 200))
+		load := newFunc(t, in, "f", counting[string](&n, 0))
+		fill := func() {
+			serve(h, req)
+			_, _ = load.Get(t.Context(), "k")
+			synctest.Wait() // for the writes to a store outside
+		}
+		key, err := rt.Key(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fill()
+		if n, err := in.Delete(t.Context(), key); n != 1 || err != nil {
+			t.Errorf("Delete = %d, %v; want 1", n, err)
+		}
+		if n, err := load.Delete(t.Context(), "k"); n != 1 || err != nil {
+			t.Errorf("Delete of a result = %d, %v; want 1", n, err)
+		}
+		fill()
+		if err := in.Clear(t.Context()); err != nil {
+			t.Error(err)
+		}
+		fill()
+		if got := n.Load(); got != 6 {
+			t.Errorf("the handler and the loader ran %d times; want 6, thrice each", got)
 		}
 	})
 }
