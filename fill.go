@@ -385,16 +385,22 @@ func (f *fill) goAlone() {
 const passFor = 2 * time.Minute
 
 // pass remembers that the answer could not be shared. A background refresh, which has no credentials, says nothing of what
-// clients get, and neither does HEAD.
+// clients get, and neither does HEAD, or what was made for one request alone.
 func (f *fill) pass() {
-	if !f.background && !f.head {
+	if !f.background && !f.head && !f.apart() {
 		f.engine.passes.put(f.passKey(), struct{}{}, time.Now().Add(passFor))
 	}
 }
 
+// apart reports whether the handler was asked for something that nobody else asks for.
+func (f *fill) apart() bool {
+	v := f.verdict()
+	return v == ReasonConditional || v == ReasonNested
+}
+
 // shared forgets it.
 func (f *fill) shared() {
-	if !f.background && !f.head {
+	if !f.background && !f.head && !f.apart() {
 		f.engine.passes.forget(f.passKey())
 	}
 }

@@ -507,6 +507,32 @@ func TestPassForgotten(t *testing.T) {
 	}
 }
 
+// What the handler says to one client's own precondition says nothing of what others get.
+func TestPassConditional(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := open(t, reprise.Config{})
+		h := c.WrapFunc(func(w http.ResponseWriter, r *http.Request) {
+			time.Sleep(time.Second)
+			w.Header().Set("Etag", `"a"`)
+			http.ServeContent(w, r, "a.txt", time.Time{}, strings.NewReader("text"))
+		})
+		for range 2 {
+			if w := get(h, "/a", "If-Match: *", "Range: bytes=0-1"); w.Code != http.StatusPartialContent {
+				t.Fatalf("got %d %v; want the handler's 206", w.Code, w.Header())
+			}
+		}
+		misses := 0
+		for _, cl := range crowd(h, 10, "/a") {
+			if cl.h.Get("X-Cache") == "MISS" {
+				misses++
+			}
+		}
+		if misses != 1 {
+			t.Errorf("%d of 10 ran the handler; want 1", misses)
+		}
+	})
+}
+
 // What identified requests get says nothing of what others get, and nobody waits for the other kind.
 func TestPassIdentified(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
