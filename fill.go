@@ -229,12 +229,7 @@ func (f *fill) decorate(h http.Header) {
 		if name := rt.cache.statusHeader; name != "" {
 			h[name] = f.recorder.line(rt.missValue)
 		}
-		switch {
-		case rt.clientCC != "":
-			h["Cache-Control"] = []string{rt.clientCC}
-		case rt.clientTTL && h["Cache-Control"] == nil && f.lifetime != Forever:
-			h["Cache-Control"] = []string{"max-age=" + strconv.FormatInt(max(0, seconds64(f.lifetime)), 10)}
-		}
+		f.tellLifetime(h)
 	}
 	if !rt.noStatus {
 		member := rt.missStatus
@@ -243,6 +238,30 @@ func (f *fill) decorate(h http.Header) {
 		}
 		addStatus(h, member, f.recorder.line)
 	}
+}
+
+// tellLifetime adds to h what clients are told of how long a stored answer lives.
+func (f *fill) tellLifetime(h http.Header) {
+	rt := f.rt
+	switch {
+	case rt.clientCC != "":
+		h["Cache-Control"] = []string{rt.clientCC}
+	case rt.clientTTL && h["Cache-Control"] == nil:
+		f.mu.Lock()
+		d := jittered(f.lifetime, rt.jitter, f.entryKey())
+		f.mu.Unlock()
+		if d != Forever {
+			h["Cache-Control"] = []string{"max-age=" + strconv.FormatInt(max(0, seconds64(d)), 10)}
+		}
+	}
+}
+
+// entryKey returns the key of the entry that the answer is for. f.mu is held, or the caller is the handler's goroutine.
+func (f *fill) entryKey() string {
+	if f.variant != "" {
+		return f.variant
+	}
+	return f.base
 }
 
 // verdict returns why the answer is not stored, "" if it is as far as can be told.

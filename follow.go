@@ -222,8 +222,8 @@ func (q *query) serveOpen(w http.ResponseWriter, f *fill, rd *reader) {
 	if !rt.noStatus {
 		q.addStatus(h, forwarded{why: ReasonNotStored, collapsed: true}.member(rt.cacheName))
 	}
-	if kept && rt.clientCC != "" {
-		h["Cache-Control"] = []string{rt.clientCC}
+	if kept {
+		f.tellLifetime(h)
 	}
 	if f.status == http.StatusOK && q.precise && notModified(f.response, q) {
 		maps.DeleteFunc(h, func(name string, _ []string) bool { return describesBody(name) })

@@ -62,9 +62,11 @@ func (q *query) serveStored(w http.ResponseWriter, e *entry, outcome Outcome) {
 	if !rt.noStatus {
 		q.addStatus(h, q.cacheStatus(outcome, ttl))
 	}
-	if rt.clientCC != "" {
+	switch {
+	case q.unkept != "": // for which the handler's own word holds
+	case rt.clientCC != "":
 		h["Cache-Control"] = q.one(rt.clientCC)
-	} else if rt.clientTTL && !clientCC && ttl != Forever {
+	case rt.clientTTL && !clientCC && ttl != Forever:
 		h["Cache-Control"] = q.one(text.maxAge.of(max(0, seconds64(ttl)), "max-age=", ""))
 	}
 
