@@ -260,10 +260,10 @@ func listed(name string) bool {
 func (rec *recorder) shared() http.Header {
 	h := rec.own()
 	nominated := slices.Collect(header.Nominated(h))
-	cc := rec.resp.CC
+	cc := rec.f.rt.keeps(rec.resp.CC)
 	for name := range h {
 		if header.HopByHop(name) && name != "Trailer" || slices.Contains(nominated, name) || slices.Contains(cc.NoCacheFields, name) ||
-			slices.Contains(cc.PrivateFields, name) && rec.f.rt.perUser == nil {
+			slices.Contains(cc.PrivateFields, name) {
 			delete(h, name)
 		}
 	}

@@ -218,15 +218,23 @@ func (s *scratch) entityTag(body []byte) string {
 	return s.text(tag[:])
 }
 
+// keeps returns cc, by which fields are taken off before others get them, without those of private="…" that one user may be given
+// again. A cookie is one client's all the same (I3).
+func (rt *Route) keeps(cc header.CacheControl) header.CacheControl {
+	if rt.perUser == nil || len(cc.PrivateFields) == 0 {
+		return cc
+	}
+	cc.PrivateFields = slices.DeleteFunc(slices.Clone(cc.PrivateFields), func(name string) bool {
+		return rt.setCookie || name != "Set-Cookie" && name != "Set-Cookie2"
+	})
+	return cc
+}
+
 // entryOf makes the entry of an answer. body is its own from now on.
 func (f *fill) entryOf(rec *recorder, body []byte) *entry {
 	rt := f.rt
 	resp := &rec.resp
-	cc := resp.CC
-	if rt.perUser != nil {
-		cc.PrivateFields = nil
-	}
-	h := rec.stored(cc)
+	h := rec.stored(rt.keeps(resp.CC))
 	if f.verdict() == "" && h["Etag"] == nil && rec.status == http.StatusOK && !rt.noETag {
 		// For what has left without one; the fields that did so are not touched.
 		h["Etag"], rec.ownTag = rec.line(rec.entityTag(body)), true
@@ -260,10 +268,7 @@ func (f *fill) entryOf(rec *recorder, body []byte) *entry {
 	e.Flags = f.flags(status, len(body) > 0 && len(rec.head["Content-Type"]) == 0, h["Etag"] != nil && !rec.ownTag)
 	e.Born = now.Add(-resp.InitialAge(f.began, now)).UnixNano()
 	e.StaleWhile, e.StaleIf = f.windows(resp)
-	key := f.base
-	if f.variant != "" {
-		key = f.variant
-	}
+	key := f.entryKey()
 	e.Expires = after(time.Unix(0, e.Born), jittered(f.lifetime, rt.jitter, key))
 	e.SetHead(wire.Head{Key: key, Base: f.base, URL: f.url, Path: f.path, Tags: f.tags, Fields: h})
 	return e
