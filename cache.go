@@ -57,8 +57,8 @@ type Config struct {
 	Namespace       string
 	NamespacePolicy NamespacePolicy
 
-	// Defaults apply first to every route and function, RouteDefaults to every route. Without a TTL among them routes
-	// live for 60 seconds.
+	// Defaults apply first to every route and function, RouteDefaults to every route. Without a TTL among them answers
+	// and results live for 60 seconds.
 	Defaults      []Policy
 	RouteDefaults []RouteOption
 

@@ -1,6 +1,9 @@
 package reprise
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // ConfigError is a mistake in a [Config] or an option. New, NewRoute and NewFunc return every mistake at once, joined
 // by errors.Join; errors.As finds the first.
@@ -11,10 +14,14 @@ type ConfigError struct {
 }
 
 func (e *ConfigError) Error() string {
+	const most = 100 // bytes of a text that are shown
 	switch v := e.Value.(type) {
 	case nil:
 		return fmt.Sprintf("reprise: %s: %s", e.Option, e.Reason)
 	case string:
+		if len(v) > most {
+			v = strings.ToValidUTF8(v[:most], "") + "…"
+		}
 		return fmt.Sprintf("reprise: %s(%q): %s", e.Option, v, e.Reason)
 	default:
 		return fmt.Sprintf("reprise: %s(%v): %s", e.Option, v, e.Reason)

@@ -238,7 +238,10 @@ func TestFuncConfig(t *testing.T) {
 				reprise.CloneWith(func(s string) string { return s }),
 				reprise.SizeOf(func(string) int64 { return 0 }),
 				reprise.LoadMany(func(context.Context, []string) (map[string]int, error) { return nil, nil }))
-		}, []string{"LoadMany: has other types", "KeyBy: has other types", "SkipValue: has other types", "CloneWith: has other types", "SizeOf: has other types"}},
+		}, []string{
+			"LoadMany: has other types than the function: it is a func(context.Context, []string) (map[string]int, error) and has to be a func(context.Context, []int) (map[int]int, error)",
+			"KeyBy: has other types", "SkipValue: has other types", "CloneWith: has other types", "SizeOf: has other types",
+		}},
 		{"nil functions", func() (any, error) {
 			return reprise.NewFunc(c, "f", loader[int, int],
 				reprise.KeyBy[int](nil), reprise.SkipValue[int](nil), reprise.CloneWith[int](nil), reprise.SizeOf[int](nil),

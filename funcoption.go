@@ -131,6 +131,11 @@ func LoadMany[K comparable, V any](fn func(ctx context.Context, keys []K) (map[K
 // manyLoader is a LoadMany function whose result is asked instead of indexed.
 type manyLoader[K, V any] func(context.Context, []K) (func(K) (V, bool), error)
 
+func (manyLoader[K, V]) written() string {
+	k, v := reflect.TypeFor[K](), reflect.TypeFor[V]()
+	return fmt.Sprintf("func(context.Context, []%v) (map[%v]%v, error)", k, k, v)
+}
+
 // check reports what no single option can see.
 func (s *funcSettings) check(c *Cache) {
 	if len(s.tags) > maxTags {
@@ -142,6 +147,14 @@ func (s *funcSettings) check(c *Cache) {
 	s.checkNamespace(c)
 }
 
+// written is the type of an option's function as the option's user writes it.
+func written(fn any) string {
+	if l, ok := fn.(interface{ written() string }); ok {
+		return l.written()
+	}
+	return fmt.Sprintf("%T", fn)
+}
+
 // typed returns option's function as what it has to be for the function's types; the zero value if it was not given.
 func typed[F any](s *funcSettings, option string, fn any) (f F) {
 	if fn == nil {
@@ -149,7 +162,7 @@ func typed[F any](s *funcSettings, option string, fn any) (f F) {
 	}
 	f, ok := fn.(F)
 	if !ok {
-		s.fail(option, nil, fmt.Sprintf("has other types than the function: it is a %T and has to be a %s", fn, reflect.TypeFor[F]()))
+		s.fail(option, nil, fmt.Sprintf("has other types than the function: it is a %s and has to be a %s", written(fn), written(f)))
 	}
 	return f
 }

@@ -65,7 +65,7 @@ func Memoize[K, V any](c *Cache, name string, load func(context.Context, K) (V, 
 // among them.
 func NewFunc[K, V any](c *Cache, name string, load func(context.Context, K) (V, error), opts ...FuncOption) (*Func[K, V], error) {
 	if c == nil {
-		return nil, &ConfigError{Option: "NewFunc", Reason: "the cache is nil"}
+		return nil, &ConfigError{Option: "NewFunc", Reason: "the cache is nil; give one that New returned"}
 	}
 	s := c.funcSettings()
 	for _, o := range opts {
@@ -76,7 +76,7 @@ func NewFunc[K, V any](c *Cache, name string, load func(context.Context, K) (V, 
 		s.fail("NewFunc", name, "is no name; give one of 1 to 64 bytes")
 	}
 	if load == nil {
-		s.fail("NewFunc", name, "has no loader")
+		s.fail("NewFunc", name, "has no loader; give the function whose results are cached")
 	}
 	f := &Func[K, V]{
 		engine: c.engine, cache: c, name: name, load: load,
@@ -108,7 +108,7 @@ func NewFunc[K, V any](c *Cache, name string, load func(context.Context, K) (V, 
 	f.calls.New = func() any { return newCall[K](f.prefix, f.spread.Add(1)) }
 	if len(s.errs) == 0 {
 		if _, taken := c.funcs.LoadOrStore(f.cache.namespace+"|"+name, struct{}{}); taken {
-			s.fail("NewFunc", name, "is the name of another function in this namespace; their results would be mixed up")
+			s.fail("NewFunc", name, "is the name of another function in this namespace; their results would be mixed up; give each its own")
 		}
 	}
 	if len(s.errs) > 0 {

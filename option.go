@@ -108,7 +108,7 @@ type funcOption func(*funcSettings)
 func (o funcOption) applyFunc(s *funcSettings) { o(s) }
 
 // TTL is the lifetime of answers that state none of their own: a positive duration or [Forever]. 0 is [Off]; a
-// negative duration is a [ConfigError]. Without it a route's answers live for 60 seconds.
+// negative duration is a [ConfigError]. Without it answers and results live for 60 seconds.
 func TTL(d time.Duration) Policy {
 	return policyOption(func(s *policySettings) {
 		if d < 0 {
@@ -356,7 +356,7 @@ func Vary(fields ...string) RouteOption {
 	return routeOption(func(s *routeSettings) {
 		for _, f := range fields {
 			if !isToken(f) || f == "*" {
-				s.fail("Vary", f, "is not a field name; for answers that vary on everything use Off")
+				s.fail("Vary", f, "is not a field name; give one, such as \"Accept-Language\", or for answers that vary on everything use Off")
 				return
 			}
 			f = http.CanonicalHeaderKey(f)

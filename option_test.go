@@ -74,7 +74,7 @@ func TestOptionMistakes(t *testing.T) {
 		{reprise.ClientCacheControl(""), "ClientCacheControl", "", "is not a field value"},
 		{reprise.ClientCacheControl("a\r\nSet-Cookie: x"), "ClientCacheControl", "a\r\nSet-Cookie: x", `ClientCacheControl("a\r\nSet-Cookie: x")`},
 		{reprise.Vary("Accept", ""), "Vary", "", "is not a field name"},
-		{reprise.Vary("*"), "Vary", "*", "is not a field name; for answers that vary on everything use Off"},
+		{reprise.Vary("*"), "Vary", "*", "or for answers that vary on everything use Off"},
 		{reprise.Vary("Accept, Cookie"), "Vary", "Accept, Cookie", "is not a field name"},
 		{reprise.Key(nil), "Key", nil, "is nil"},
 		{reprise.QueryParams("a", ""), "QueryParams", "", "is empty"},
@@ -178,6 +178,15 @@ func TestOptionConflicts(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// TestOptionMistakeShort holds that a mistake is told without all of a long value.
+func TestOptionMistakeShort(t *testing.T) {
+	_, err := open(t, reprise.Config{}).NewRoute(reprise.Tags(strings.Repeat("é", 1000)))
+	want := `reprise: Tags("` + strings.Repeat("é", 50) + `…"): has 2000 bytes; a tag has at most 1024`
+	if err == nil || err.Error() != want {
+		t.Errorf("NewRoute = %v; want %s", err, want)
+	}
 }
 
 // TestOptionMistakesAtOnce holds that every mistake is told at once, and by Wrap and its like as a panic.

@@ -12,7 +12,7 @@ import (
 )
 
 // errNoKey is a mistake of the caller: "" is also what [KeyOf] makes of a function that failed.
-var errNoKey = errors.New("reprise: the key is empty")
+var errNoKey = errors.New("reprise: the key is empty; give one, or let the function of KeyOf add a part")
 
 // Get returns the value that [Set] keeps under key in c's namespace; ok is false if there is none. What is there but is no V,
 // or does not decode into one, is no value. The error is a [*StoreError]. A nil *Cache has nothing.
