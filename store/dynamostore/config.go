@@ -62,10 +62,10 @@ func (cfg Config) withDefaults() (Config, error) {
 		errs = append(errs, fmt.Errorf("dynamostore: "+format, args...))
 	}
 	if cfg.Client == nil {
-		bad("Client is nil")
+		bad("Client is nil; give that of dynamodb.NewFromConfig")
 	}
 	if cfg.Table == "" {
-		bad("Table is empty")
+		bad("Table is empty; name one, which CreateTable makes if need be")
 	}
 	if cfg.KeyAttribute == "" {
 		cfg.KeyAttribute = "pk"
@@ -90,13 +90,13 @@ func (cfg Config) withDefaults() (Config, error) {
 		cfg.MaxValueBytes = 4 << 20
 	}
 	if cfg.MaxValueBytes < 0 {
-		bad("MaxValueBytes %d is negative", cfg.MaxValueBytes)
+		bad("MaxValueBytes %d is negative; 0 is 4 MiB", cfg.MaxValueBytes)
 	}
 	if cfg.Timeout == 0 {
 		cfg.Timeout = 5 * time.Second
 	}
 	if cfg.Timeout < 0 {
-		bad("Timeout %v is negative", cfg.Timeout)
+		bad("Timeout %v is negative; 0 is 5s", cfg.Timeout)
 	}
 	return cfg, errors.Join(errs...)
 }

@@ -189,8 +189,9 @@ func TestForeignFiles(t *testing.T) {
 		filepath.Join(dir, "README"), filepath.Join(beside, "notes.txt"), filepath.Join(beside, strings.Repeat("A", 30)),
 		filepath.Join(beside, strings.Repeat("a", 31)), filepath.Join(dir, "v1", "notes.txt"),
 	}
+	mine := bytes.Repeat([]byte("mine"), 8<<10) // each larger than the bound below
 	for _, path := range foreign {
-		write(t, path, []byte("mine"))
+		write(t, path, mine)
 	}
 	if err := os.Mkdir(filepath.Join(beside, "subdirectory"), 0o700); err != nil {
 		t.Fatal(err)
@@ -200,12 +201,12 @@ func TestForeignFiles(t *testing.T) {
 	}
 	closeStore(t, s)
 	synctest.Test(t, func(t *testing.T) {
-		open(t, dir, filestore.Config{MaxBytes: 1}) // which wants to evict everything
-		synctest.Wait()                             // until the scan has ended
+		open(t, dir, filestore.Config{MaxBytes: 16 << 10}) // which wants to evict everything
+		synctest.Wait()                                    // until the scan has ended
 	})
 	for _, path := range foreign {
-		if b, err := os.ReadFile(path); err != nil || string(b) != "mine" {
-			t.Errorf("%s = %q, %v; want it untouched", path, b, err)
+		if b, err := os.ReadFile(path); err != nil || !bytes.Equal(b, mine) {
+			t.Errorf("%s has %d bytes, %v; want it untouched", path, len(b), err)
 		}
 	}
 }
@@ -301,13 +302,26 @@ func TestBlocked(t *testing.T) {
 func TestCannotOpen(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	write(t, file, nil)
+	taken := t.TempDir()
+	write(t, filepath.Join(taken, "v1"), nil)
 	for _, tt := range []struct {
-		dir string
-		cfg filestore.Config
-	}{{file, filestore.Config{}}, {filepath.Join(file, "below"), filestore.Config{}}, {t.TempDir(), filestore.Config{MaxBytes: -1}}} {
-		if s, err := filestore.Open(tt.dir, tt.cfg); err == nil {
+		dir  string
+		cfg  filestore.Config
+		want string // in the error
+	}{
+		{file, filestore.Config{}, file},
+		{filepath.Join(file, "below"), filestore.Config{}, file},
+		{taken, filestore.Config{}, taken},
+		{"", filestore.Config{}, "directory has no name"},
+		{t.TempDir(), filestore.Config{MaxBytes: -1}, "MaxBytes: -1"},
+		{t.TempDir(), filestore.Config{MaxBytes: 512}, "MaxBytes: 512 has no room for an entry; give bytes"},
+	} {
+		s, err := filestore.Open(tt.dir, tt.cfg)
+		if err == nil {
 			_ = s.Close()
-			t.Errorf("Open(%s, %+v) = nil; want an error", tt.dir, tt.cfg)
+		}
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("Open(%q, %+v) = %v; want an error with %q", tt.dir, tt.cfg, err, tt.want)
 		}
 	}
 }

@@ -24,6 +24,9 @@ import (
 // DefaultMaxBytes is the bound of a Store whose Config names none.
 const DefaultMaxBytes = 1 << 30
 
+// minBytes is the smallest bound under which an entry may take a block.
+const minBytes = 4 * blockSize
+
 // DefaultScanEvery is the time between two scans of a Store whose Config names none.
 const DefaultScanEvery = 5 * time.Minute
 
@@ -37,7 +40,7 @@ type Config struct {
 
 	// MaxBytes bounds the files, in whole blocks of 4 KiB. What was not used for long goes when they are more; an
 	// entry of more than a quarter of it is refused. Files written by another process count when a scan has found
-	// them. 0 means [DefaultMaxBytes].
+	// them. 0 means [DefaultMaxBytes]; less than four blocks is refused.
 	MaxBytes int64
 
 	// ScanEvery is the time between scans of the directory, which remove what has expired and learn what other
@@ -73,11 +76,14 @@ var _ interface {
 
 // Open opens the store in dir, which it creates if need be. It touches no file there but its own.
 func Open(dir string, cfg Config) (*Store, error) {
-	if cfg.MaxBytes < 0 {
-		return nil, fmt.Errorf("filestore: MaxBytes: %d is negative", cfg.MaxBytes)
+	if dir == "" {
+		return nil, errors.New("filestore: the directory has no name; give one, such as /var/cache/shop")
 	}
 	if cfg.MaxBytes == 0 {
 		cfg.MaxBytes = DefaultMaxBytes
+	}
+	if cfg.MaxBytes < minBytes {
+		return nil, fmt.Errorf("filestore: MaxBytes: %d has no room for an entry; give bytes, as 4 << 30 for 4 GiB, or 0 for 1 GiB", cfg.MaxBytes)
 	}
 	if cfg.ScanEvery == 0 {
 		cfg.ScanEvery = DefaultScanEvery
@@ -92,7 +98,7 @@ func Open(dir string, cfg Config) (*Store, error) {
 	s := &Store{root: root, max: cfg.MaxBytes, closed: make(chan struct{})}
 	s.shared = shared{root: root, closed: s.closed, turn: make(chan struct{}, 1)}
 	if err := s.shared.do(context.Background(), false, func(*os.File) error { return nil }); err != nil {
-		return nil, fmt.Errorf("filestore: %w", errors.Join(err, s.shared.close(), root.Close()))
+		return nil, fmt.Errorf("filestore: %s: %w", dir, errors.Join(err, s.shared.close(), root.Close()))
 	}
 	s.scans.Go(func() { s.scanEvery(cfg.ScanEvery) })
 	return s, nil

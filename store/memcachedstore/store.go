@@ -58,16 +58,18 @@ func (cfg Config) withDefaults() (Config, error) {
 		errs = append(errs, fmt.Errorf("memcachedstore: "+format, args...))
 	}
 	if len(cfg.Servers) == 0 {
-		bad("Servers is empty")
+		bad("Servers is empty; give host:port of each")
 	}
 	for i, addr := range cfg.Servers {
-		if !strings.Contains(addr, "/") {
+		if strings.Contains(addr, "://") {
+			bad("Servers: %q is a URL; give host:port, or the path of a socket", addr)
+		} else if !strings.Contains(addr, "/") {
 			if _, _, err := net.SplitHostPort(addr); err != nil {
-				bad("Servers: %w", err)
+				bad("Servers: %w; give host:port, or the path of a socket", err)
 			}
 		}
 		if slices.Contains(cfg.Servers[:i], addr) {
-			bad("Servers has %s twice", addr)
+			bad("Servers has %s twice; remove one", addr)
 		}
 	}
 	if cfg.Prefix == "" {
@@ -80,25 +82,25 @@ func (cfg Config) withDefaults() (Config, error) {
 		cfg.ItemBytes = 1_000_000
 	}
 	if cfg.ItemBytes < minItemBytes {
-		bad("ItemBytes %d is below %d", cfg.ItemBytes, minItemBytes)
+		bad("ItemBytes %d is below %d; 0 is 1,000,000", cfg.ItemBytes, minItemBytes)
 	}
 	if cfg.MaxValueBytes == 0 {
 		cfg.MaxValueBytes = 16 << 20
 	}
 	if cfg.MaxValueBytes < 0 {
-		bad("MaxValueBytes %d is negative", cfg.MaxValueBytes)
+		bad("MaxValueBytes %d is negative; 0 is 16 MiB", cfg.MaxValueBytes)
 	}
 	if cfg.Timeout == 0 {
 		cfg.Timeout = time.Second
 	}
 	if cfg.Timeout < 0 {
-		bad("Timeout %v is negative", cfg.Timeout)
+		bad("Timeout %v is negative; 0 is a second", cfg.Timeout)
 	}
 	if cfg.MaxIdleConns == 0 {
 		cfg.MaxIdleConns = 64
 	}
 	if cfg.MaxIdleConns < 0 {
-		bad("MaxIdleConns %d is negative", cfg.MaxIdleConns)
+		bad("MaxIdleConns %d is negative; 0 is 64", cfg.MaxIdleConns)
 	}
 	return cfg, errors.Join(errs...)
 }

@@ -53,9 +53,9 @@ func TestConformance(t *testing.T) {
 
 func TestConfigMistakes(t *testing.T) {
 	_, err := memcachedstore.New(memcachedstore.Config{
-		Servers: []string{"a:1", "a:1", "no port"}, Prefix: "a b", ItemBytes: 1, MaxValueBytes: -1, Timeout: -1, MaxIdleConns: -1,
+		Servers: []string{"a:1", "a:1", "no port", "memcached://b:1"}, Prefix: "a b", ItemBytes: 1, MaxValueBytes: -1, Timeout: -1, MaxIdleConns: -1,
 	})
-	for _, want := range []string{"a:1 twice", "no port", "Prefix", "ItemBytes", "MaxValueBytes", "Timeout", "MaxIdleConns"} {
+	for _, want := range []string{"a:1 twice", "no port", `"memcached://b:1" is a URL; give host:port`, "Prefix", "ItemBytes", "MaxValueBytes", "Timeout", "MaxIdleConns"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("New = %v; want it to name %s", err, want)
 		}

@@ -25,12 +25,15 @@ import (
 // DefaultMaxBytes is the bound of a Store whose Config names none.
 const DefaultMaxBytes = 64 << 20
 
+// minBytes is the smallest bound under which there can be an entry, with a key of one byte.
+const minBytes = 4 * (EntryOverhead + 1)
+
 // Config says how large a [Store] may grow. The zero value is usable.
 type Config struct {
 	_ [0]func()
 
 	// MaxBytes bounds what the entries take: key, value and [EntryOverhead] each. An entry of more than a quarter
-	// of it is refused. 0 means [DefaultMaxBytes].
+	// of it is refused. 0 means [DefaultMaxBytes]; what is too little for any entry is refused.
 	MaxBytes int64
 }
 
@@ -74,11 +77,11 @@ type raw []byte
 
 // New returns an empty Store. The error says that cfg is invalid.
 func New(cfg Config) (*Store, error) {
-	if cfg.MaxBytes < 0 {
-		return nil, fmt.Errorf("memstore: MaxBytes: %d is negative", cfg.MaxBytes)
-	}
 	if cfg.MaxBytes == 0 {
 		cfg.MaxBytes = DefaultMaxBytes
+	}
+	if cfg.MaxBytes < minBytes {
+		return nil, fmt.Errorf("memstore: MaxBytes: %d has no room for an entry; give bytes, as 512 << 20 for 512 MiB, or 0 for 64 MiB", cfg.MaxBytes)
 	}
 	s := &Store{
 		seed:     maphash.MakeSeed(),

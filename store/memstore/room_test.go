@@ -112,9 +112,9 @@ func TestGiants(t *testing.T) {
 	}
 }
 
-// TestSmallest: a store that is too small for anything keeps nothing and still works.
+// TestSmallest: a store that is too small for nearly anything still works.
 func TestSmallest(t *testing.T) {
-	s := newStore(t, 1)
+	s := newStore(t, minBytes)
 	if err := s.Set(context.Background(), "key", nil, time.Hour); !errors.Is(err, store.ErrTooLarge) {
 		t.Errorf("Set = %v; want ErrTooLarge", err)
 	}
@@ -124,9 +124,13 @@ func TestSmallest(t *testing.T) {
 	}
 }
 
-func TestNegativeMaxBytes(t *testing.T) {
-	if s, err := New(Config{MaxBytes: -1}); err == nil || s != nil {
-		t.Errorf("New(MaxBytes: -1) = %v, %v; want an error", s, err)
+// TestMaxBytesMistakes: a bound under which nothing could be kept, such as 512 where 512 MiB were meant, is an error.
+func TestMaxBytesMistakes(t *testing.T) {
+	for _, n := range []int64{-1, 1, 512, minBytes - 1} {
+		s, err := New(Config{MaxBytes: n})
+		if want := fmt.Sprintf("MaxBytes: %d has no room", n); err == nil || s != nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("New(MaxBytes: %d) = %v, %v; want %q", n, s, err, want)
+		}
 	}
 }
 

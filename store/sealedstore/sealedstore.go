@@ -59,20 +59,20 @@ type Key struct {
 func New(inner store.Store, cfg Config) (store.Store, error) {
 	var errs []error
 	if inner == nil {
-		errs = append(errs, errors.New("sealedstore: the store is nil"))
+		errs = append(errs, errors.New("sealedstore: the store is nil; give the one whose values are to be sealed"))
 	}
 	if len(cfg.Keys) == 0 {
-		errs = append(errs, errors.New("sealedstore: Keys is empty"))
+		errs = append(errs, errors.New("sealedstore: Keys is empty; give one with 32 random bytes for its Secret"))
 	}
 	r := ring{namespace: cfg.Namespace, aeads: make(map[uint32]cipher.AEAD, len(cfg.Keys))}
 	for i, key := range cfg.Keys {
 		aead, err := newAEAD(key.Secret)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("sealedstore: Keys: secret of %d: %w", key.ID, err))
+			errs = append(errs, fmt.Errorf("sealedstore: Keys: secret of %d: %w; give 16, 24 or 32 bytes", key.ID, err))
 			continue
 		}
 		if _, ok := r.aeads[key.ID]; ok {
-			errs = append(errs, fmt.Errorf("sealedstore: Keys has %d twice", key.ID))
+			errs = append(errs, fmt.Errorf("sealedstore: Keys has %d twice; give each an ID of its own", key.ID))
 		}
 		if r.aeads[key.ID] = aead; i == 0 {
 			r.seals = key.ID

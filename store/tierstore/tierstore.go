@@ -51,14 +51,17 @@ type Store interface {
 func New(cfg Config) (Store, error) {
 	var errs []error
 	clearer, ok := cfg.Near.(store.Clearer)
-	if cfg.Near == nil || !ok {
-		errs = append(errs, fmt.Errorf("tierstore: Near: %T is no store.Clearer", cfg.Near))
+	switch {
+	case cfg.Near == nil:
+		errs = append(errs, errors.New("tierstore: Near is nil; give a store in memory, such as that of memstore.New"))
+	case !ok:
+		errs = append(errs, fmt.Errorf("tierstore: Near: %T is no store.Clearer; give one that is, such as that of memstore.New", cfg.Near))
 	}
 	if cfg.Far == nil {
-		errs = append(errs, errors.New("tierstore: Far is nil"))
+		errs = append(errs, errors.New("tierstore: Far is nil; give the store that is shared"))
 	}
 	if cfg.NearTTL < 0 {
-		errs = append(errs, fmt.Errorf("tierstore: NearTTL: %v is negative", cfg.NearTTL))
+		errs = append(errs, fmt.Errorf("tierstore: NearTTL: %v is negative; 0 is %v", cfg.NearTTL, DefaultNearTTL))
 	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)

@@ -39,25 +39,25 @@ type Config struct {
 func New(inner store.Store, cfg Config) (store.Store, error) {
 	var errs []error
 	if inner == nil {
-		errs = append(errs, errors.New("zstdstore: the store is nil"))
+		errs = append(errs, errors.New("zstdstore: the store is nil; give the one whose values are to be compressed"))
 	}
 	if cfg.Level == 0 {
 		cfg.Level = zstd.SpeedFastest
 	}
 	if cfg.Level < zstd.SpeedFastest || cfg.Level > zstd.SpeedBestCompression {
-		errs = append(errs, fmt.Errorf("zstdstore: Level %d is none", cfg.Level))
+		errs = append(errs, fmt.Errorf("zstdstore: Level %d is none; give one of package zstd, %d to %d", cfg.Level, zstd.SpeedFastest, zstd.SpeedBestCompression))
 	}
 	if cfg.MinBytes == 0 {
 		cfg.MinBytes = 1 << 10
 	}
 	if cfg.MinBytes < 0 {
-		errs = append(errs, fmt.Errorf("zstdstore: MinBytes %d is negative", cfg.MinBytes))
+		errs = append(errs, fmt.Errorf("zstdstore: MinBytes %d is negative; 0 is 1 KiB", cfg.MinBytes))
 	}
 	if cfg.MaxBytes == 0 {
 		cfg.MaxBytes = 16 << 20
 	}
 	if cfg.MaxBytes < 0 {
-		errs = append(errs, fmt.Errorf("zstdstore: MaxBytes %d is negative", cfg.MaxBytes))
+		errs = append(errs, fmt.Errorf("zstdstore: MaxBytes %d is negative; 0 is 16 MiB", cfg.MaxBytes))
 	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
