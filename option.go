@@ -650,7 +650,7 @@ func Standard() RouteOption { return routeOption(func(s *routeSettings) { s.stan
 // otherwise. Without Standard it changes nothing.
 func IdentifyByCookie() RouteOption { return routeOption(func(s *routeSettings) { s.byCookie = true }) }
 
-const besideStandard = "has no effect beside Standard, which takes lifetimes from the response alone; use OverrideTTL or remove it"
+const besideStandard = "has no effect beside Standard, which takes lifetimes from the response alone; use OverrideTTL, or leave out Standard"
 
 // check reports what no single option can see.
 func (s *routeSettings) check() {

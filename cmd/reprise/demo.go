@@ -26,7 +26,7 @@ over HTTP, checks what each step says, and goes on serving for your own requests
 Two demos on one store show each other's hits:
 
   reprise demo --store redis://localhost:6379`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			s, closer, err := openStore(cmd.Context(), storeURL)
 			if err != nil {

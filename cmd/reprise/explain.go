@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"text/tabwriter"
@@ -68,10 +69,13 @@ file, and prints each decision that reprise proxy makes about it.
 }
 
 // fetch asks the origin. The body is not read: nothing depends on it.
-func fetch(ctx context.Context, x *explain.Exchange, url string) error {
+func fetch(ctx context.Context, x *explain.Exchange, raw string) error {
+	if u, err := url.Parse(raw); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return fmt.Errorf("%q is not a URL of http or https; give one such as http://127.0.0.1:3000/page", raw)
+	}
 	ctx, cancel := context.WithTimeout(ctx, explainTimeout)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, x.Method, url, nil)
+	r, err := http.NewRequestWithContext(ctx, x.Method, raw, nil)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -45,7 +46,12 @@ func proxyCommand() *cobra.Command {
 What is stored, and for how long, the application says with Cache-Control; docs/proxy.md
 has examples. A request with Authorization or Cookie neither fills nor is answered from
 what is shared, unless the response says public or s-maxage.`,
-		Args: cobra.NoArgs,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 && f.origin == "" {
+				return errors.New("the URL of the application belongs to --origin, as in --origin http://127.0.0.1:3000")
+			}
+			return noArguments(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return f.run(cmd.Context(), cmd.Flags(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
@@ -112,6 +118,11 @@ func (f *proxyFlags) finish(out io.Writer) error {
 			fail("admin-token-file", "%v", err)
 		case len(f.AdminToken) < 16:
 			fail("admin-token-file", "%q holds fewer than 16 characters; write a random token into it", f.tokenFile)
+		}
+	}
+	if f.TLSCert != "" && f.TLSKey != "" {
+		if _, err := tls.LoadX509KeyPair(f.TLSCert, f.TLSKey); err != nil {
+			fail("tls-cert", "%s with %s: %v", f.TLSCert, f.TLSKey, err)
 		}
 	}
 	f.Reflection = proxy.Reflection(f.reflect)

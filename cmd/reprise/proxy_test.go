@@ -164,6 +164,7 @@ func TestProxyMistakes(t *testing.T) {
 	}
 	good := file("good.yaml", "origin: http://127.0.0.1:1\nroutes: {/a: {off: true}}\n")
 	bad := file("bad.yaml", "origin: ftp://x\nlisten: nowhere\nroutes: {/a: {of: true}}\n")
+	torn := file("torn.yaml", "origin: http://127.0.0.1:1\n\tlisten: :1\n")
 	short := file("short", "secret")
 	for _, tt := range []struct {
 		name   string
@@ -177,6 +178,7 @@ func TestProxyMistakes(t *testing.T) {
 		{"mistakes", []string{"--check", "--config", bad}, 1, "", []string{
 			"bad.yaml:1: origin: ", "bad.yaml:2: listen: ", "bad.yaml:3: routes./a.of: is no option of a route; did you mean off?",
 		}},
+		{"no YAML", []string{"--check", "--config", torn}, 1, "", []string{"torn.yaml: yaml: line 2"}},
 		{"flags win", []string{"--check", "--config", bad, "--origin", "http://x", "--listen", ":1"}, 1, "", []string{"bad.yaml:3: "}},
 		{"no file", []string{"--config", dir + "/none.yaml"}, 1, "", []string{"--config: open"}},
 		{"URL", []string{"--origin", "http://[::1"}, 1, "", []string{"origin: this is no URL"}},
@@ -188,14 +190,15 @@ func TestProxyMistakes(t *testing.T) {
 		{"log", []string{"--origin", "http://a", "--access-log", "xml"}, 1, "", []string{`access-log: "xml" is none of`}},
 		{"reflection", []string{"--origin", "http://a", "--reflection", "on"}, 1, "", []string{`reflection: "on" is none of`}},
 		{"several", []string{"--max-waiting", "-1", "--idle-timeout", "0s", "--tls-cert", "x", "--tag-field", "a b"}, 1, "", []string{
-			"origin: is missing", "tls-cert: needs tls-key", "tag-field: ", "idle-timeout: is not positive", "max-waiting: is negative",
+			"origin: is missing", "tls-cert: needs tls-key", "tag-field: ", "idle-timeout: 0s is not positive; leave it out", "max-waiting: -1 is negative",
 		}},
 		{"store", []string{"--origin", "http://a", "--check", "--store", "paper://x"}, 1, "", []string{"unknown kind of store"}},
 		{"directory", []string{"--origin", "http://a", "--check", "--store", "file:///none/of/this"}, 0, "the configuration has no mistakes\n", nil},
 		{"table", []string{"--origin", "http://a", "--check", "--store", "dynamodb://t?endpoint=http://127.0.0.1:1"}, 0, "the configuration has no mistakes\n", nil},
 		{"no table", []string{"--origin", "http://a", "--check", "--store", "dynamodb://?endpoint=http://127.0.0.1:1"}, 1, "", []string{"no table"}},
-		{"certificate", []string{"--origin", "http://a", "--listen", "127.0.0.1:0", "--admin", "", "--tls-cert", short, "--tls-key", short}, 1, "", []string{"PEM"}},
-		{"argument", []string{"http://a"}, 1, "", []string{"unknown command"}},
+		{"certificate", []string{"--origin", "http://a", "--check", "--tls-cert", short, "--tls-key", short}, 1, "", []string{"tls-cert: " + short}},
+		{"argument", []string{"http://a"}, 1, "", []string{"the URL of the application belongs to --origin"}},
+		{"arguments", []string{"--origin", "http://a", "b"}, 1, "", []string{`proxy takes flags alone, and "b" belongs to none`}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			code, stdout, stderr := reprise(t, append([]string{"proxy"}, tt.args...)...)

@@ -53,10 +53,11 @@ func openMemory(u *url.URL) (store.Store, io.Closer, error) {
 	if u.Host != "" || u.Path != "" {
 		return nil, nil, fmt.Errorf("--store %s: memory has no address; use memory://", u.Redacted())
 	}
-	if err := onlyParams(u); err != nil {
+	n, err := maxBytes(u)
+	if err != nil {
 		return nil, nil, err
 	}
-	s, err := memstore.New(memstore.Config{})
+	s, err := memstore.New(memstore.Config{MaxBytes: n})
 	return opened(s, err)
 }
 
@@ -85,17 +86,24 @@ func fileConfig(u *url.URL) (cfg filestore.Config, err error) {
 	if u.Host != "" && u.Host != "localhost" || len(u.Path) < 2 {
 		return cfg, fmt.Errorf("--store %s: no absolute directory; use file:///var/cache/reprise", u.Redacted())
 	}
+	cfg.MaxBytes, err = maxBytes(u)
+	return cfg, err
+}
+
+// maxBytes returns the one parameter of a store that is bounded in bytes; 0 if it is not there.
+func maxBytes(u *url.URL) (int64, error) {
 	if err := onlyParams(u, "max_bytes"); err != nil {
-		return cfg, err
+		return 0, err
 	}
-	if v := u.Query().Get("max_bytes"); v != "" {
-		n, err := strconv.ParseInt(v, 10, 64)
-		if err != nil || n <= 0 {
-			return cfg, fmt.Errorf("--store %s: max_bytes is not a positive number", u.Redacted())
-		}
-		cfg.MaxBytes = n
+	v := u.Query().Get("max_bytes")
+	if v == "" {
+		return 0, nil
 	}
-	return cfg, nil
+	n, err := strconv.ParseInt(v, 10, 64)
+	if err != nil || n <= 0 {
+		return 0, fmt.Errorf("--store %s: max_bytes is not a positive number; write bytes, such as max_bytes=1000000000", u.Redacted())
+	}
+	return n, nil
 }
 
 // checkStore finds mistakes in the URL of a store without touching what it names: another process may be using it.

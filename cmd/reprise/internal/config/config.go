@@ -39,6 +39,7 @@ type File struct {
 	name  string
 	lines map[string]int // of the settings, as flags name them
 	errs  []error
+	torn  bool // it is no YAML, so that nobody knows what it says
 }
 
 // Read reads text, the content of the file of that name, and gives the flags the values that it has for those of them
@@ -47,7 +48,7 @@ func Read(name string, text []byte, flags *pflag.FlagSet, except ...string) *Fil
 	f := &File{name: name, lines: make(map[string]int)}
 	var doc yaml.Node
 	if err := yaml.Unmarshal(text, &doc); err != nil {
-		f.errs = append(f.errs, fmt.Errorf("%s: %w", name, err))
+		f.errs, f.torn = append(f.errs, fmt.Errorf("%s: %w", name, err)), true
 		return f
 	}
 	if len(doc.Content) == 0 {
@@ -67,6 +68,9 @@ func Read(name string, text []byte, flags *pflag.FlagSet, except ...string) *Fil
 // setting that could not be read is not found fault with again.
 func (f *File) Mistakes(found error) error {
 	errs := slices.Clone(f.errs)
+	if f.torn {
+		return errors.Join(errs...)
+	}
 	for _, err := range flatten(found) {
 		var m *proxy.Mistake
 		if errors.As(err, &m) && f.lines[m.Setting] > 0 {
@@ -167,19 +171,24 @@ func (f *File) setting(key, value *yaml.Node, flags *pflag.FlagSet, except []str
 	// Tried on the flag itself, also where the command line has the last word, so that a mistake shows in any case.
 	given := flag.Value.String()
 	if err := flag.Value.Set(text); err != nil {
-		f.fail(value, key.Value, "%q is not a valid value: %v", text, unwrapped(err))
+		f.fail(value, key.Value, "%q %s", text, fault(flag.Value.Type(), err))
 	}
 	if flag.Changed {
 		_ = flag.Value.Set(given)
 	}
 }
 
-// unwrapped takes the name of a function of strconv off an error.
-func unwrapped(err error) error {
-	if inner := errors.Unwrap(err); inner != nil {
-		return inner
+// fault says why a flag of that type did not take a text.
+func fault(flagType string, err error) string {
+	switch flagType {
+	case "bool":
+		return "is neither true nor false"
+	case "duration":
+		return "is not a duration; write one such as 90s or 10m"
+	case "int":
+		return "is not a whole number"
 	}
-	return err
+	return "is not a valid value: " + err.Error()
 }
 
 func settingNames(flags *pflag.FlagSet, except []string) []string {
@@ -273,8 +282,20 @@ func (f *File) tryRoute(key *yaml.Node, where string, rc proxy.RouteConfig, line
 		if lines[ce.Option] > 0 {
 			line = lines[ce.Option]
 		}
-		f.errs = append(f.errs, &Mistake{f.name, line, join(where, yamlName(ce.Option)), strings.TrimPrefix(e.Error(), "reprise: ")})
+		f.errs = append(f.errs, &Mistake{f.name, line, join(where, yamlName(ce.Option)), inFile(ce)})
 	}
+}
+
+// inFile is a mistake in the words of the file. Its option is named where it is.
+func inFile(e *reprise.ConfigError) string {
+	reason := yamlNames(strings.ReplaceAll(e.Reason, "leave out Standard", "say standard: false"))
+	if s, ok := e.Value.(string); ok {
+		return fmt.Sprintf("%q %s", s, reason)
+	}
+	if e.Value != nil {
+		return fmt.Sprintf("%v %s", e.Value, reason)
+	}
+	return reason
 }
 
 // flatten returns the errors that err is joined of, none for nil.

@@ -97,17 +97,17 @@ func TestMistakes(t *testing.T) {
 		{"no value", "listen:", []string{":1: listen: has no value"}},
 		{"a list", "listen: [a, b]", []string{":1: listen: is a list"}},
 		{"a list of lists", "trusted_proxies: [[a]]", []string{":1: trusted_proxies: is a list"}},
-		{"not a duration", "\norigin_timeout: 5", []string{`:2: origin_timeout: "5" is not a valid value: time: missing unit`}},
-		{"not a number", "max_origin_requests: 1.5", []string{`:1: max_origin_requests: "1.5" is not a valid value: invalid syntax`}},
-		{"not a truth", "h2c: maybe", []string{`:1: h2c: "maybe" is not a valid value`}},
+		{"not a duration", "\norigin_timeout: 5", []string{`:2: origin_timeout: "5" is not a duration; write one such as 90s`}},
+		{"not a number", "max_origin_requests: 1.5", []string{`:1: max_origin_requests: "1.5" is not a whole number`}},
+		{"not a truth", "h2c: maybe", []string{`:1: h2c: "maybe" is neither true nor false`}},
 		{"several", "h2c: maybe\nlisten: a\ncolour: red", []string{":1: h2c", ":3: colour"}},
 		{"routes, no mapping", "routes: [a]", []string{":1: routes: is not a mapping"}},
 		{"pattern", "routes:\n  /a/{x: {}", []string{":2: routes./a/{x: parsing"}},
 		{"patterns in conflict", "routes:\n  /{x}/b: {}\n  /a/{y}: {}", []string{`:3: routes./a/{y}: pattern "/a/{y}" conflicts with pattern "/{x}/b"`}},
 		{"unknown option", "routes:\n  /a:\n    color: red", []string{":3: routes./a.color: is no option of a route; there are"}},
 		{"nearly known option", "routes:\n  /a:\n    overrideTTL: 1h", []string{"did you mean override_ttl?"}},
-		{"value of an option", "routes:\n  /a:\n    off: true\n    jitter: 2", []string{":4: routes./a.jitter: Jitter(2): is not between"}},
-		{"options in conflict", "routes:\n  /a:\n    off: false\n    ttl: 1m", []string{":4: routes./a.ttl: TTL(1m0s): has no effect beside Standard"}},
+		{"value of an option", "routes:\n  /a:\n    off: true\n    jitter: 2", []string{":4: routes./a.jitter: 2 is not between"}},
+		{"options in conflict", "routes:\n  /a:\n    off: false\n    ttl: 1m", []string{":4: routes./a.ttl: 1m0s has no effect beside standard, which takes lifetimes from the response alone; use override_ttl, or say standard: false"}},
 		{"truth of an option", "routes: {/a: {off: yes}}", []string{`routes./a.off: "yes" is neither true nor false`}},
 		{"duration of an option", "routes: {/a: {override_ttl: 60}}", []string{`routes./a.override_ttl: "60" is not a duration`}},
 		{"size", "routes: {/a: {max_body: 8MB}}", []string{`routes./a.max_body: "8MB" is not a size`}},
@@ -142,7 +142,7 @@ func TestMistakesFoundElsewhere(t *testing.T) {
 	)
 	f := config.Read("r.yaml", []byte("listen: a\norigin_timeout: 5\n"), flags().FlagSet)
 	err := f.Mistakes(found)
-	want := []string{"r.yaml:1: listen: is not host:port", `r.yaml:2: origin_timeout: "5" is not a valid value: time: missing unit in duration "5"`, "origin: is missing"}
+	want := []string{"r.yaml:1: listen: is not host:port", `r.yaml:2: origin_timeout: "5" is not a duration; write one such as 90s or 10m`, "origin: is missing"}
 	if err == nil || err.Error() != strings.Join(want, "\n") {
 		t.Errorf("mistakes = %v; want %q", err, want)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -99,6 +100,16 @@ func yamlName(goName string) string {
 		}
 	}
 	return goName
+}
+
+// yamlNames replaces the Go names of options, and of Forever, in a text.
+func yamlNames(text string) string {
+	return regexp.MustCompile(`\b[A-Z]\w+`).ReplaceAllStringFunc(text, func(word string) string {
+		if word == "Forever" {
+			return "forever"
+		}
+		return yamlName(word)
+	})
 }
 
 type apply = func(*proxy.RouteConfig, *yaml.Node) error
@@ -203,7 +214,7 @@ func statusTTL(rc *proxy.RouteConfig, n *yaml.Node) error {
 	return pairs(n, func(name string, value *yaml.Node) error {
 		code, err := strconv.Atoi(name)
 		if err != nil {
-			return fmt.Errorf("%q is not a status", name)
+			return fmt.Errorf("%q is not a status; write one such as 404: 10s", name)
 		}
 		d, err := timespan(value)
 		if err == nil {
@@ -221,7 +232,7 @@ func statuses(rc *proxy.RouteConfig, n *yaml.Node) error {
 	codes := make([]int, len(values))
 	for i, v := range values {
 		if codes[i], err = strconv.Atoi(v); err != nil {
-			return fmt.Errorf("%q is not a status", v)
+			return fmt.Errorf("%q is not a status; write one such as 404", v)
 		}
 	}
 	add(rc, reprise.Statuses(codes...))

@@ -227,7 +227,7 @@ func listen(ctx context.Context, cfg *Config, h http.Handler, out *printer) (*se
 		}
 		var err error
 		if l, err = new(net.ListenConfig).Listen(ctx, "tcp", addr); err != nil {
-			return nil, fmt.Errorf("demo: %w", err)
+			return nil, fmt.Errorf("demo: --listen: %w", err)
 		}
 	}
 	s := &server{url: "http://" + l.Addr().String(), done: make(chan error, 1), out: out, show: make(chan struct{})}

@@ -133,26 +133,27 @@ func (cfg *Config) Check() error {
 		fail("reflection", "%q is none of refuse, observe, off", string(cfg.Reflection))
 	}
 	if cfg.TagField != "" && !fieldName(cfg.TagField) {
-		fail("tag-field", "%q is not a field name", cfg.TagField)
+		fail("tag-field", "%q is not a field name; give one, such as Cache-Tag", cfg.TagField)
 	}
 	for _, x := range []struct {
 		setting string
-		value   int64
+		value   any
+		good    bool
 	}{
-		{"store-timeout", int64(cfg.StoreTimeout)},
-		{"max-origin-requests", int64(cfg.MaxOriginRequests)},
-		{"origin-timeout", int64(cfg.OriginTimeout)},
-		{"header-timeout", int64(cfg.HeaderTimeout)},
-		{"idle-timeout", int64(cfg.IdleTimeout)},
-		{"max-header-bytes", int64(cfg.MaxHeaderBytes)},
-		{"drain-timeout", int64(cfg.DrainTimeout)},
+		{"store-timeout", cfg.StoreTimeout, cfg.StoreTimeout > 0},
+		{"max-origin-requests", cfg.MaxOriginRequests, cfg.MaxOriginRequests > 0},
+		{"origin-timeout", cfg.OriginTimeout, cfg.OriginTimeout > 0},
+		{"header-timeout", cfg.HeaderTimeout, cfg.HeaderTimeout > 0},
+		{"idle-timeout", cfg.IdleTimeout, cfg.IdleTimeout > 0},
+		{"max-header-bytes", cfg.MaxHeaderBytes, cfg.MaxHeaderBytes > 0},
+		{"drain-timeout", cfg.DrainTimeout, cfg.DrainTimeout > 0},
 	} {
-		if x.value <= 0 {
-			fail(x.setting, "is not positive")
+		if !x.good {
+			fail(x.setting, "%v is not positive; leave it out for the default", x.value)
 		}
 	}
 	if cfg.MaxWaiting < 0 {
-		fail("max-waiting", "is negative; 0 lets nobody wait")
+		fail("max-waiting", "%d is negative; 0 lets nobody wait", cfg.MaxWaiting)
 	}
 	for i, r := range cfg.Routes {
 		if err := CheckPattern(cfg.Routes[:i], r.Pattern); err != nil {

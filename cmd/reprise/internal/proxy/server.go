@@ -83,7 +83,7 @@ func (s *Server) Run(ctx context.Context, listening func(front, admin net.Addr))
 		var lc net.ListenConfig
 		l, err := lc.Listen(ctx, "tcp", s.cfg.Admin)
 		if err != nil {
-			return errors.Join(fmt.Errorf("proxy: %w", err), front.Close())
+			return errors.Join(fmt.Errorf("proxy: admin: %w", err), front.Close())
 		}
 		adminAddr = l.Addr()
 		s.adminAddr = adminAddr.String()
@@ -118,7 +118,7 @@ func (s *Server) listen(ctx context.Context) (net.Listener, error) {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", s.cfg.Listen)
 	if err != nil {
-		return nil, fmt.Errorf("proxy: %w", err)
+		return nil, fmt.Errorf("proxy: listen: %w", err)
 	}
 	if s.cfg.TLSCert == "" {
 		return &strictListener{l, s.cfg.H2C, s.front}, nil
