@@ -382,7 +382,7 @@ func TestAttackMemory(t *testing.T) {
 				}
 			},
 			again: true,
-			opts:  []reprise.RouteOption{reprise.TTL(1), reprise.StaleWhileRevalidate(time.Hour)},
+			opts:  []reprise.RouteOption{reprise.TTLFunc(func(int, http.Header) time.Duration { return 1 }), reprise.StaleWhileRevalidate(time.Hour)},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -214,6 +214,7 @@ func (l *Limits) setDefaults(s *policySettings) {
 			s.fail("Config.Limits."+x.name, x.v, "is negative; 0 is the default")
 		}
 	}
+	s.meant("Config.Limits.StoreTimeout", l.StoreTimeout)
 	setDefault(&l.StoreTimeout, 250*time.Millisecond)
 	setDefault(&l.FillBytes, 256<<20)
 	setDefault(&l.FieldBytes, 64<<10)

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"time"
 
 	"github.com/reprise-go/reprise"
 )
@@ -87,22 +86,6 @@ func ExampleAnyHost_incorrect() {
 	// Output:
 	// OK MISS https://evil.test/next
 	// OK HIT https://evil.test/next
-}
-
-// Incorrect: 60 is 60 nanoseconds. Write 60*time.Second.
-func ExampleTTL_incorrect() {
-	cache := reprise.Must(reprise.New(reprise.Config{}))
-	defer cache.Close()
-
-	calls := 0
-	handler := cache.WrapFunc(func(http.ResponseWriter, *http.Request) { calls++ }, reprise.TTL(60))
-
-	for range 3 {
-		handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
-		time.Sleep(time.Microsecond)
-	}
-	fmt.Println(calls, "calls")
-	// Output: 3 calls
 }
 
 // Incorrect: an answer that sets a cookie is never stored, for its first visitor's session would become everybody's. Set

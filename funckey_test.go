@@ -250,6 +250,9 @@ func TestFuncConfig(t *testing.T) {
 		{"values", func() (any, error) {
 			return reprise.NewFunc(c, "f", loader[int, int], reprise.TTL(-1), reprise.ErrorTTL(-1), reprise.RefreshAhead(1))
 		}, []string{"TTL(-1ns)", "ErrorTTL(-1ns)", "RefreshAhead(1)"}},
+		{"no unit", func() (any, error) {
+			return reprise.NewFunc(c, "f", loader[int, int], reprise.TTL(60), reprise.ErrorTTL(1))
+		}, []string{"TTL(60ns): is less than a millisecond", "ErrorTTL(1ns): is less than a millisecond"}},
 		{"tags without numbers", func() (any, error) { return reprise.NewFunc(bare, "f", loader[int, int], reprise.Tags("t")) }, []string{`Tags("t"): needs a store`}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

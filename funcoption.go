@@ -55,7 +55,9 @@ func ErrorTTL(d time.Duration) FuncOption {
 			s.fail("ErrorTTL", d, "is negative; give how long an error is remembered")
 			return
 		}
-		s.errorTTL = d
+		if s.meant("ErrorTTL", d) {
+			s.errorTTL = d
+		}
 	})
 }
 

@@ -94,6 +94,15 @@ func (s *policySettings) fail(option string, value any, reason string) {
 	s.errs = append(s.errs, &ConfigError{Option: option, Value: value, Reason: reason})
 }
 
+// meant reports whether d can be meant. A number without a unit counts nanoseconds: 60 would be an answer that nobody gets twice.
+func (s *policySettings) meant(option string, d time.Duration) bool {
+	if 0 < d && d < time.Millisecond {
+		s.fail(option, d, "is less than a millisecond; a number alone counts nanoseconds: write 60*time.Second for a minute")
+		return false
+	}
+	return true
+}
+
 type policyOption func(*policySettings)
 
 func (o policyOption) applyRoute(s *routeSettings) { o(&s.policySettings) }
@@ -108,14 +117,16 @@ type funcOption func(*funcSettings)
 func (o funcOption) applyFunc(s *funcSettings) { o(s) }
 
 // TTL is the lifetime of answers that state none of their own: a positive duration or [Forever]. 0 is [Off]; a
-// negative duration is a [ConfigError]. Without it answers and results live for 60 seconds.
+// negative duration, or one below a millisecond, is a [ConfigError]. Without it answers and results live for 60 seconds.
 func TTL(d time.Duration) Policy {
 	return policyOption(func(s *policySettings) {
 		if d < 0 {
 			s.fail("TTL", d, "is negative; give a positive duration, Forever, or 0 to switch caching off")
 			return
 		}
-		s.ttl, s.off, s.ttlStated = d, d == 0, true
+		if s.meant("TTL", d) {
+			s.ttl, s.off, s.ttlStated = d, d == 0, true
+		}
 	})
 }
 
@@ -128,7 +139,9 @@ func StaleWhileRevalidate(d time.Duration) Policy {
 			s.fail("StaleWhileRevalidate", d, "is negative; give how long after its lifetime an answer may be served")
 			return
 		}
-		s.staleWhile = d
+		if s.meant("StaleWhileRevalidate", d) {
+			s.staleWhile = d
+		}
 	})
 }
 
@@ -141,7 +154,9 @@ func StaleIfError(d time.Duration) Policy {
 			s.fail("StaleIfError", d, "is negative; give how long after its lifetime an answer may replace an error")
 			return
 		}
-		s.staleIf = d
+		if s.meant("StaleIfError", d) {
+			s.staleIf = d
+		}
 	})
 }
 
@@ -294,7 +309,9 @@ func OverrideTTL(d time.Duration) RouteOption {
 			s.fail("OverrideTTL", d, "is not positive; give a duration, Forever, or use Off")
 			return
 		}
-		s.overrideTTL = d
+		if s.meant("OverrideTTL", d) {
+			s.overrideTTL = d
+		}
 	})
 }
 
@@ -307,7 +324,7 @@ func StatusTTL(code int, d time.Duration) RouteOption {
 			s.fail("StatusTTL", code, "is not a final status that can be stored; give 200 to 599, without 206 and 304")
 		case d < 0:
 			s.fail("StatusTTL", d, "is negative; give a duration, Forever, or 0 to not store the status")
-		default:
+		case s.meant("StatusTTL", d):
 			if s.statusTTL == nil {
 				s.statusTTL = make(map[int]time.Duration)
 			}

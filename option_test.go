@@ -47,6 +47,11 @@ func TestOptionMistakes(t *testing.T) {
 	}{
 		{reprise.TTL(-1), "TTL", time.Duration(-1), "TTL(-1ns): is negative"},
 		{reprise.TTL(math.MinInt64), "TTL", time.Duration(math.MinInt64), "is negative"},
+		{reprise.TTL(60), "TTL", time.Duration(60), "TTL(60ns): is less than a millisecond; a number alone counts nanoseconds: write 60*time.Second"},
+		{reprise.OverrideTTL(3600), "OverrideTTL", time.Duration(3600), "OverrideTTL(3.6µs): is less than a millisecond"},
+		{reprise.StatusTTL(404, 5), "StatusTTL", time.Duration(5), "is less than a millisecond"},
+		{reprise.StaleWhileRevalidate(30), "StaleWhileRevalidate", time.Duration(30), "is less than a millisecond"},
+		{reprise.StaleIfError(30), "StaleIfError", time.Duration(30), "is less than a millisecond"},
 		{reprise.StaleWhileRevalidate(-time.Second), "StaleWhileRevalidate", -time.Second, "StaleWhileRevalidate(-1s): is negative"},
 		{reprise.StaleIfError(-time.Second), "StaleIfError", -time.Second, "StaleIfError(-1s): is negative"},
 		{reprise.Jitter(-0.1), "Jitter", -0.1, "Jitter(-0.1): is not between 0 and 0.99"},
@@ -241,6 +246,14 @@ func recovered(fn func()) (v any) {
 	defer func() { v = recover() }()
 	fn()
 	return nil
+}
+
+// TestStoreTimeoutWithoutUnit: 250 is 250 nanoseconds.
+func TestStoreTimeoutWithoutUnit(t *testing.T) {
+	_, err := reprise.New(reprise.Config{Limits: reprise.Limits{StoreTimeout: 250}})
+	if err == nil || !strings.Contains(err.Error(), "Config.Limits.StoreTimeout(250ns): is less than a millisecond") {
+		t.Errorf("New = %v; want it to say what 250 is", err)
+	}
 }
 
 // TestConfigMistakes holds every field of Config, all at once.
