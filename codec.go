@@ -16,7 +16,8 @@ type Codec interface {
 	Decode(src []byte, v any) error
 }
 
-// The codecs of this package: JSON by encoding/json, Gob by encoding/gob, Bytes for []byte and string alone.
+// The codecs of this package: JSON by encoding/json, Gob by encoding/gob, neither of which knows unexported fields, and
+// Bytes for []byte and string alone.
 var (
 	JSON  Codec = jsonCodec{}
 	Gob   Codec = gobCodec{}
