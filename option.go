@@ -702,6 +702,9 @@ func (s *routeSettings) check() {
 func isToken(s string) bool {
 	for i := range len(s) {
 		c := s[i]
+		if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || c == '-' { // nearly all of them
+			continue
+		}
 		if c <= ' ' || c >= 0x7f || strings.IndexByte(`"(),/:;<=>?@[\]{}`, c) >= 0 {
 			return false
 		}

@@ -80,9 +80,13 @@ func (s *scratch) text(b []byte) string {
 	return s.texts.String()[n:]
 }
 
-// snapshot makes head a copy of h, with the lines of one field together however it is spelled.
+// snapshot makes head a copy of h, with the lines of one field together however it is spelled. What is no field name is left out, as
+// net/http does: a record could not hold it.
 func (s *scratch) snapshot(h http.Header) {
 	for name, lines := range h {
+		if !isToken(name) && !strings.HasPrefix(name, http.TrailerPrefix) {
+			continue
+		}
 		if !header.Canonical(name) {
 			// The handler has bypassed Set. Clients and this cache read the field all the same.
 			c := http.CanonicalHeaderKey(name)

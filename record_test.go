@@ -18,7 +18,34 @@ import (
 	"time"
 
 	"github.com/reprise-go/reprise"
+	"github.com/reprise-go/reprise/store"
 )
+
+// What is no field name is not sent by net/http, and so by nobody.
+func TestNoFieldName(t *testing.T) {
+	eachStore(t, func(t *testing.T, s store.Store) {
+		h := open(t, reprise.Config{Store: s}).WrapFunc(func(w http.ResponseWriter, _ *http.Request) {
+			for _, name := range []string{"", "a name", "a:", "a\r\nb", "é"} {
+				w.Header()[name] = []string{"x"}
+			}
+			w.Header()["x-Lower"] = []string{"y"}
+			_, _ = io.WriteString(w, "text")
+		})
+		for _, xcache := range []string{"MISS", "HIT"} {
+			w := get(h, "/a")
+			check(t, w, 200, xcache, "text")
+			for name := range w.Header() {
+				if strings.Trim(name, "-ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") != "" || name == "" {
+					t.Errorf("%s: %q in %v", xcache, name, w.Header())
+				}
+			}
+			if w.Header().Get("X-Lower") != "y" {
+				t.Errorf("%s: fields %v; want X-Lower", xcache, w.Header())
+			}
+			synctest.Wait() // for the write to a store outside
+		}
+	})
+}
 
 // A handler that takes the connection has it for itself; nothing is recorded, nobody waits.
 func TestHijack(t *testing.T) {
