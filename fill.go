@@ -426,10 +426,16 @@ func (f *fill) shared() {
 
 func (f *fill) passKey() string {
 	if f.identified != "" {
-		return f.base + identifiedMark
+		return f.base + identifiedMark(f.identified)
 	}
 	return f.base
 }
 
-// identifiedMark sets the fills of identified requests apart from those of others.
-const identifiedMark = "|~!"
+// identifiedMark sets the fills of identified requests apart from those of others. Authorization has fills of its own: their answers may
+// be shared among those who have it, by must-revalidate, and with nobody else who is identified (RFC 9111 §3.5).
+func identifiedMark(reason Reason) string {
+	if reason == ReasonAuthorization {
+		return "|~!A"
+	}
+	return "|~!"
+}

@@ -271,9 +271,9 @@ func (q *query) fillKey() (key string, joint bool) {
 	}
 	pass := q.key
 	if q.identified != "" {
-		key += identifiedMark
+		key += identifiedMark(q.identified)
 		pass = append(q.variant[:0], q.key...)
-		pass = append(pass, identifiedMark...)
+		pass = append(pass, identifiedMark(q.identified)...)
 	}
 	if q.head {
 		key += "|~H"

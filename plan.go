@@ -266,23 +266,23 @@ func (e errorReader) Read([]byte) (int, error) {
 	return 0, e.err
 }
 
-// identify names the credentials that keep a request from what is shared (DESIGN: identified requests).
+// identify names the credentials that keep a request from what is shared (DESIGN: identified requests). Of several it names those that
+// ask for more: what lets a cookie's answer be shared lets Authorization's be shared too, and not the other way round.
 func (q *query) identify() Reason {
 	rt, r := q.rt, q.r
 	if rt.public || rt.perUser != nil {
 		return ""
 	}
+	if !rt.standard || rt.byCookie { // RFC 9111 §3.5 knows Authorization alone
+		if r.Header["Cookie"] != nil && !q.builder.cookie && !rt.cookiesSet {
+			return ReasonCookie
+		}
+		if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
+			return ReasonClientCert
+		}
+	}
 	if r.Header["Authorization"] != nil && !q.builder.authorization {
 		return ReasonAuthorization
-	}
-	if rt.standard && !rt.byCookie {
-		return "" // RFC 9111 §3.5 knows Authorization alone
-	}
-	if r.Header["Cookie"] != nil && !q.builder.cookie && !rt.cookiesSet {
-		return ReasonCookie
-	}
-	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
-		return ReasonClientCert
 	}
 	return ""
 }
