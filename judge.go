@@ -87,7 +87,7 @@ func (f *fill) weigh(j *judgement, h http.Header, length int64, s said) {
 		return
 	}
 	for _, name := range resp.Vary {
-		if !slices.Contains(rt.vary, name) && !(name == "Cookie" && rt.cookiesSet) {
+		if !slices.Contains(rt.vary, name) && !rt.hidesField(name) {
 			j.vary = append(j.vary, name)
 		}
 	}
@@ -96,6 +96,12 @@ func (f *fill) weigh(j *judgement, h http.Header, length int64, s said) {
 		return
 	}
 	j.reason = f.live(j, h, s)
+}
+
+// hidesField reports whether a credential is none that the answer depends on: the handler is not shown it, or what it is shown is in
+// the key.
+func (rt *Route) hidesField(name string) bool {
+	return name == "Cookie" && (rt.cookiesSet || rt.public) || name == "Authorization" && rt.public
 }
 
 func eventStream(h http.Header) bool {
