@@ -329,5 +329,9 @@ func (e *entry) remaining(now time.Time) time.Duration {
 	if e.Expires == int64(Forever) || window == Forever {
 		return Forever
 	}
-	return time.Duration(e.Expires-now.UnixNano()) + window
+	left := time.Duration(e.Expires - now.UnixNano())
+	if left > Forever-window {
+		return Forever
+	}
+	return left + window
 }
