@@ -163,7 +163,7 @@ func (q *query) observe(o Outcome, reason Reason, e *entry, err error) {
 	ev := Event{Outcome: o, Reason: reason, Method: q.r.Method, Start: q.start, Err: err}
 	if e != nil {
 		ev.Key, ev.Status = e.Key(), int(e.Status)
-		ev.Age, ev.TTL = q.age(e)
+		ev.Age, ev.TTL = q.told(e)
 	} else {
 		ev.Key = string(q.key)
 	}

@@ -19,7 +19,7 @@ import (
 func (q *query) serveStored(w http.ResponseWriter, e *entry, outcome Outcome) {
 	h := w.Header()
 	notModified := q.precise && e.Status == http.StatusOK && q.notModified(e)
-	age, ttl := q.age(e)
+	age, ttl := q.told(e)
 	clientCC := false
 	// Who encodes on the way out, as a gzip middleware may, has another length.
 	encoded := len(h) > 0 && h["Content-Encoding"] != nil
@@ -95,6 +95,15 @@ func (q *query) age(e *entry) (age, ttl time.Duration) {
 		return age, Forever
 	}
 	return age, time.Duration(e.Expires - now)
+}
+
+// told is age as clients and observers are told it: of what was softly invalidated nothing is left.
+func (q *query) told(e *entry) (age, ttl time.Duration) {
+	age, ttl = q.age(e)
+	if q.found.soft && e == q.found.entry {
+		ttl = min(ttl, -time.Second)
+	}
+	return age, ttl
 }
 
 func seconds64(d time.Duration) int64 { return int64(d / time.Second) }
