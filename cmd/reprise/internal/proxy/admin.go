@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -171,25 +172,34 @@ func (s *Server) invalidate(ctx context.Context, p Purge) error {
 // maxLevels is how deep prefixes go that can be purged.
 const maxLevels = 8
 
-// prefixTag returns the tag of what is below a path.
+// prefixTag returns the tag of what is below a path, however that is spelled.
 func prefixTag(prefix string) (string, bool) {
-	if !strings.HasPrefix(prefix, "/") || !strings.HasSuffix(prefix, "/") || strings.Count(prefix, "/") > maxLevels || len(prefix) > 512 {
+	if !strings.HasPrefix(prefix, "/") || !strings.HasSuffix(prefix, "/") {
 		return "", false
 	}
-	return "prefix:" + prefix, true
+	levels := strings.Split(prefix, "/")
+	for i, l := range levels {
+		if text, err := url.PathUnescape(l); err == nil {
+			levels[i] = url.PathEscape(text)
+		}
+	}
+	tag := "prefix:" + strings.Join(levels, "/")
+	return tag, len(levels) <= maxLevels+1 && len(tag) <= 512
 }
 
 // prefixTags names an answer by each level of its path.
 func prefixTags(r *http.Request) []string {
 	path := r.URL.EscapedPath()
 	var tags []string
-	for i := 0; i < len(path) && len(tags) < maxLevels; i++ {
+	for i := range len(path) {
 		if path[i] != '/' {
 			continue
 		}
-		if tag, ok := prefixTag(path[:i+1]); ok {
-			tags = append(tags, tag)
+		tag, ok := prefixTag(path[:i+1])
+		if !ok {
+			break // nor will any deeper level
 		}
+		tags = append(tags, tag)
 	}
 	return tags
 }

@@ -73,6 +73,27 @@ func TestPurge(t *testing.T) {
 	}
 }
 
+// A prefix, as a URL, means what it says and not how it is spelled.
+func TestPurgePrefixSpelled(t *testing.T) {
+	for _, tt := range []struct{ page, prefix string }{
+		{"/%c3%a9t%C3%A9/1", "/été/"},
+		{"/%C3%A9t%C3%A9/1", "/%c3%a9t%c3%a9/"},
+		{"/caf%65/a%20b/1", "/cafe/a b/"},
+		{"/a!b/1", "/a!b/"},
+	} {
+		var n atomic.Int32
+		o := originServer(t, counted(&n))
+		p := start(t, o.URL, nil)
+		get(t, p.front+tt.page)
+		if res, body := send(t, "POST", p.admin+"/purge", `{"prefixes":["`+tt.prefix+`"]}`); res.StatusCode != http.StatusOK {
+			t.Errorf("purging %s = %d %q; want 200", tt.prefix, res.StatusCode, body)
+		}
+		if get(t, p.front+tt.page); n.Load() != 2 {
+			t.Errorf("%s is there after a purge of what is below %s", tt.page, tt.prefix)
+		}
+	}
+}
+
 // The public side knows no purging.
 func TestPurgeInPublic(t *testing.T) {
 	var n atomic.Int32
