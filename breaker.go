@@ -153,7 +153,7 @@ func (b *backend) guarded(ctx context.Context, g *guard, key, op string, fn func
 		return store.ErrNotFound
 	}
 	err = &StoreError{Op: op, Err: err}
-	if !errors.Is(err, context.Canceled) {
+	if isFailure(err) {
 		b.failed(err)
 	}
 	return err

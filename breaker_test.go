@@ -2,9 +2,12 @@ package reprise_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -106,32 +109,128 @@ func TestBreakerOfNode(t *testing.T) {
 		ask := served(t, s)
 		ask("/a")
 		ask("/b")
-		s.takes["b"].Store(int64(time.Hour))
-		for i := range 5 {
-			if mark, took := ask("/b"); mark != "" || took != 250*time.Millisecond {
-				t.Errorf("request %d of the node that hangs: %s after %v; want an answer after 250ms, not stored", i, mark, took)
+		for range 2 { // outages
+			s.takes["b"].Store(int64(time.Hour))
+			for i := range 5 {
+				if mark, took := ask("/b"); mark != "" || took != 250*time.Millisecond {
+					t.Errorf("request %d of the node that hangs: %s after %v; want an answer after 250ms, not stored", i, mark, took)
+				}
+				if mark, took := ask("/a"); mark != "HIT" || took != 0 {
+					t.Errorf("another node: %s after %v; want a HIT at once", mark, took)
+				}
 			}
-			if mark, took := ask("/a"); mark != "HIT" || took != 0 {
-				t.Errorf("another node: %s after %v; want a HIT at once", mark, took)
+			asked := s.asked.Load()
+			for range 100 {
+				if mark, took := ask("/b"); mark != "" || took != 0 {
+					t.Errorf("a node that is left alone: %s after %v; want an answer at once, not stored", mark, took)
+				}
+				if mark, _ := ask("/a"); mark != "HIT" {
+					t.Errorf("another node: %s; want a HIT", mark)
+				}
+			}
+			time.Sleep(5 * time.Second)
+			if n := s.asked.Load() - asked; n == 0 || n > 10 {
+				t.Errorf("%d probes in 5s; want some, at most one in 500ms", n)
+			}
+			s.takes["b"].Store(0)
+			time.Sleep(time.Second)
+			if mark, _ := ask("/b"); mark != "HIT" {
+				t.Errorf("a second after the node is back: %s; want a HIT", mark)
 			}
 		}
-		asked := s.asked.Load()
+	})
+}
+
+// Clients that leave while the store is asked say nothing of it.
+func TestBreakerOfClientsThatLeave(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSlow()
+		c := open(t, reprise.Config{Store: s, Logger: slog.New(slog.DiscardHandler)})
+		h := c.WrapFunc(func(http.ResponseWriter, *http.Request) {}, reprise.TTL(time.Hour))
+		get(h, "/b")
+		synctest.Wait() // it is stored
+		s.takes["b"].Store(int64(100 * time.Millisecond))
+		for range 20 {
+			ctx, leave := context.WithCancel(t.Context())
+			time.AfterFunc(50*time.Millisecond, leave)
+			h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, "/b", nil))
+			synctest.Wait()
+		}
+		if mark := get(h, "/b").Header().Get("X-Cache"); mark != "HIT" {
+			t.Errorf("after 20 clients that left: %s; want a HIT", mark)
+		}
+		if n := c.Stats().StoreErrors; n != 0 {
+			t.Errorf("%d failures of the store are counted; want 0", n)
+		}
+	})
+}
+
+// A store that is away fills no log.
+func TestFailuresAreLoggedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSlow()
+		s.takes["a"].Store(int64(time.Hour))
+		var lines strings.Builder
+		c := open(t, reprise.Config{Store: s, Logger: slog.New(slog.NewTextHandler(&lines, nil))})
+		h := c.WrapFunc(func(http.ResponseWriter, *http.Request) {})
 		for range 100 {
-			if mark, took := ask("/b"); mark != "" || took != 0 {
-				t.Errorf("a node that is left alone: %s after %v; want an answer at once, not stored", mark, took)
+			get(h, "/")
+		}
+		synctest.Wait()
+		if n := strings.Count(lines.String(), "\n"); n != 1 || !strings.Contains(lines.String(), "the store fails") {
+			t.Errorf("%d lines:\n%s\nwant one, that the store fails", n, &lines)
+		}
+		if n := c.Stats().StoreErrors; n < 5 {
+			t.Errorf("%d failures of the store are counted; want all", n)
+		}
+	})
+}
+
+// refusing is a store that takes no value above a kilobyte, and that claims to clear.
+type refusing struct{ *subject.Shared }
+
+func (s refusing) Set(ctx context.Context, key string, value []byte, ttl time.Duration) error {
+	if len(value) > 1<<10 {
+		return store.ErrTooLarge
+	}
+	return s.Shared.Set(ctx, key, value, ttl)
+}
+
+func (refusing) Clear(context.Context, string) (int, error) { return 0, errors.ErrUnsupported }
+
+// A store that says why it does not do something works: it is asked on, and no failure is logged.
+func TestBreakerOfRefusals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var tooLarge atomic.Int64
+		c := open(t, reprise.Config{
+			Store: refusing{subject.NewShared()}, Logger: slog.New(slog.DiscardHandler),
+			Observe: func(_ context.Context, ev reprise.Event) {
+				if ev.Reason == reprise.ReasonTooLarge {
+					tooLarge.Add(1)
+				}
+			},
+		})
+		h := c.WrapFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/small" {
+				_, _ = w.Write(make([]byte, 2<<10))
 			}
-			if mark, _ := ask("/a"); mark != "HIT" {
-				t.Errorf("another node: %s; want a HIT", mark)
+		}, reprise.TTL(time.Hour))
+		for i := range 20 {
+			get(h, "/large/"+strconv.Itoa(i))
+			if err := c.Namespace("none").Clear(t.Context()); err != nil {
+				t.Fatal(err)
 			}
 		}
-		time.Sleep(5 * time.Second)
-		if n := s.asked.Load() - asked; n == 0 || n > 10 {
-			t.Errorf("%d probes in 5s; want some, at most one in 500ms", n)
+		get(h, "/small")
+		synctest.Wait() // it is stored
+		if mark := get(h, "/small").Header().Get("X-Cache"); mark != "HIT" {
+			t.Errorf("after values that were too large: %s; want a HIT", mark)
 		}
-		s.takes["b"].Store(0)
-		time.Sleep(time.Second)
-		if mark, _ := ask("/b"); mark != "HIT" {
-			t.Errorf("a second after the node is back: %s; want a HIT", mark)
+		if n := tooLarge.Load(); n != 20 {
+			t.Errorf("%d events say that an answer is too large; want 20", n)
+		}
+		if n := c.Stats().StoreErrors; n != 0 {
+			t.Errorf("%d failures of the store are counted; want 0", n)
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package reprise
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"slices"
@@ -275,11 +276,11 @@ func (f *fill) keep(ctx context.Context, e *entry, ttl time.Duration) {
 		f.refuse(why)
 	}
 	if err != nil {
-		f.failedWrite(err)
+		f.failedWrite(cmp.Or(why, ReasonStoreFailed), err)
 	}
 }
 
 // failedWrite reports a store that did not take an answer, or refused it.
-func (f *fill) failedWrite(err error) {
-	f.engine.report(f.engine.ctx, Event{Outcome: Failed, Reason: ReasonStoreFailed, Key: f.base, Start: f.began, Err: err})
+func (f *fill) failedWrite(why Reason, err error) {
+	f.engine.report(f.engine.ctx, Event{Outcome: Failed, Reason: why, Key: f.base, Start: f.began, Err: err})
 }

@@ -57,7 +57,7 @@ func (f *fill) forget() {
 		ctx, cancel := b.writeContext()
 		defer cancel()
 		if err := b.remove(ctx, key); err != nil {
-			f.failedWrite(err)
+			f.failedWrite(ReasonStoreFailed, err)
 		}
 	}()
 }
