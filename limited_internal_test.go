@@ -110,3 +110,19 @@ func TestLimitedReleased(t *testing.T) {
 		}
 	})
 }
+
+// TestLimitedEndsWithItsUse: what was begun under the context does not outlive the operations.
+func TestLimitedEndsWithItsUse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w waiters
+		for range 2 { // the second time the store is taken for one that waits
+			var done <-chan struct{}
+			w.until(t.Context(), time.Now().Add(time.Hour), func(ctx context.Context) { done = ctx.Done() })
+			select {
+			case <-done:
+			default:
+				t.Error("the context lives on")
+			}
+		}
+	})
+}
