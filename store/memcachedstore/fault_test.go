@@ -1,9 +1,10 @@
 package memcachedstore_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
-	"fmt"
 	"runtime"
 	"testing"
 	"time"
@@ -161,13 +162,27 @@ func TestCancel(t *testing.T) {
 func TestTornValue(t *testing.T) {
 	server := realserver.NewMemcached(t)
 	s := open(t, memcachedstore.Config{Servers: []string{server.Addr()}, Prefix: "p", ItemBytes: 1 << 10})
-	value := make([]byte, 10<<10)
+	value := bytes.Repeat([]byte("0123456789"), 1<<10)
+	forged := func(size, piece uint64) []byte {
+		b := append([]byte{1}, make([]byte, 16)...)
+		return append(binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(b, size), piece), 0, 0, 0, 0)
+	}
+	manifest := func(b []byte) func(string) { return func(string) { overwriteFlags(t, server.Addr(), `^p\|`, b) } }
 	for name, harm := range map[string]func(key string){
 		"piece lost":        func(key string) { evict(t, server.Addr(), `^p\+.*\.3$`) },
-		"piece of zeros":    func(string) { overwrite(t, server.Addr(), `^p\+.*\.3$`, []byte(fmt.Sprint(1<<10))) },
-		"piece changed":     func(string) { overwrite(t, server.Addr(), `^p\+.*\.3$`, append(make([]byte, 1<<10-1), 1)) },
-		"manifest garbage":  func(string) { overwriteFlags(t, server.Addr(), `^p\|`, []byte("garbage")) },
-		"manifest of zeros": func(string) { overwriteFlags(t, server.Addr(), `^p\|`, make([]byte, 37)) },
+		"piece shorter":     func(string) { overwrite(t, server.Addr(), `^p\+.*\.3$`, value[:1<<10-1]) },
+		"piece longer":      func(string) { overwrite(t, server.Addr(), `^p\+.*\.3$`, value[3<<10:][:1<<10+1]) },
+		"piece changed":     func(string) { overwrite(t, server.Addr(), `^p\+.*\.3$`, make([]byte, 1<<10)) },
+		"manifest garbage":  manifest([]byte("garbage")),
+		"manifest of zeros": manifest(make([]byte, 37)),
+
+		"value of any size":    manifest(forged(1<<62, 1<<10)),
+		"value without pieces": manifest(forged(10<<10, 0)),
+		"value of tiny pieces": manifest(forged(10<<10, 1)),
+		"value of one piece":   manifest(forged(10<<10, 10<<10)),
+		"another program's": func(key string) {
+			do(t, server.Addr(), meta.Command{Op: meta.Set, Key: "p|" + key, Value: value[:100], Flags: 2})
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := s.Set(t.Context(), "key", value, time.Hour); err != nil {

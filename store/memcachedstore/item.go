@@ -170,15 +170,13 @@ func (s *Store) value(ctx context.Context, r meta.Reply) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := 0
 	for _, r := range replies {
 		if r.Status != meta.OK {
 			return nil, errTorn
 		}
-		n += len(r.Value)
 	}
-	// A piece of another length is not read into value, whose checksum is then wrong.
-	if n != m.size || checksum(value) != m.sum {
+	// A piece that is longer was not read into value, and one that is shorter does not fill its place.
+	if checksum(value) != m.sum {
 		return nil, errTorn
 	}
 	return value, nil

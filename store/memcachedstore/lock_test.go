@@ -1,6 +1,7 @@
 package memcachedstore_test
 
 import (
+	"bytes"
 	"testing"
 	"time"
 
@@ -62,6 +63,52 @@ func TestSetLockedGivesTimeBack(t *testing.T) {
 	}
 	if _, ok, err := s.Lock(ctx, "name", time.Hour); !ok || err != nil {
 		t.Errorf("Lock after that = %v, %v; want true", ok, err)
+	}
+}
+
+// TestSetLockedHalfway stops a holder before it writes. Nobody else is granted the lease then, though its time is over; and should
+// somebody be after all, the write that comes too late does not replace what the later holder wrote.
+func TestSetLockedHalfway(t *testing.T) {
+	server := realserver.NewMemcached(t)
+	ctx := t.Context()
+	cfg := memcachedstore.Config{Servers: []string{server.Addr()}, Prefix: "p", Timeout: 10 * time.Second}
+	later := open(t, cfg)
+	h := newHalting(func(_ int64, b []byte) int { return bytes.Index(b, []byte("ms p|key ")) })
+	cfg.Dial = h.dial
+	holder := open(t, cfg)
+	fence, _, err := holder.Lock(ctx, "name", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := holder.Unlock(ctx, "name", fence); err != nil {
+		t.Fatal(err)
+	}
+
+	began := time.Now()
+	h.armed.Store(true)
+	written := make(chan bool)
+	go func() {
+		ok, _ := holder.SetLocked(ctx, "key", []byte("late"), time.Hour, "name", fence) // on a slow machine its time is over
+		written <- ok
+	}()
+	<-h.stopped
+	if _, ok, err := later.Lock(ctx, "name", time.Hour); (ok || err != nil) && time.Since(began) < 2*time.Second {
+		t.Errorf("Lock while the holder writes = %v, %v; want false", ok, err)
+	}
+	evict(t, server.Addr(), `^p=`)
+	next, ok, err := later.Lock(ctx, "name", time.Hour)
+	if !ok || err != nil {
+		t.Fatalf("Lock = %v, %v; want true: the lease is gone", ok, err)
+	}
+	if ok, err := later.SetLocked(ctx, "key", []byte("later"), time.Hour, "name", next); !ok || err != nil {
+		t.Fatalf("SetLocked by the later holder = %v, %v; want true", ok, err)
+	}
+	close(h.proceed)
+	if <-written {
+		t.Error("the holder was told that it wrote")
+	}
+	if got, err := later.Get(ctx, "key"); err != nil || string(got) != "later" {
+		t.Errorf("Get = %q, %v; want what the later holder wrote", got, err)
 	}
 }
 

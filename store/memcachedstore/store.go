@@ -114,7 +114,6 @@ type Store struct {
 	cfg     Config
 	ring    ring
 	servers []*server
-	closed  atomic.Bool
 
 	lifeKey   string  // of the item that the sequence begins with
 	sequencer *server // that has the sequence: the one that lifeKey belongs to
@@ -150,7 +149,6 @@ func New(cfg Config) (*Store, error) {
 
 // Close closes the connections. Operations that have begun may end with an error.
 func (s *Store) Close() error {
-	s.closed.Store(true)
 	for _, server := range s.servers {
 		server.Close()
 	}
@@ -232,9 +230,6 @@ func (s *Store) on(key string) *server {
 func (s *Store) do(ctx context.Context, cmds []meta.Command) ([]meta.Reply, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
-	}
-	if s.closed.Load() {
-		return nil, store.ErrClosed
 	}
 	replies := make([]meta.Reply, len(cmds))
 	if len(cmds) == 0 {
