@@ -42,6 +42,7 @@ func TestNewReportsEveryMistake(t *testing.T) {
 		{"several", redisstore.Config{URL: "ftp://h", Prefix: "ä"}, []string{"scheme", "Prefix"}},
 		{"several_more", redisstore.Config{Prefix: " "}, []string{"names no server", "Prefix"}},
 		{"secret", redisstore.Config{URL: "redis://user:geheim@h/x?y=1"}, []string{"user:xxxxx@h", `"y"`}},
+		{"secret_no_path", redisstore.Config{URL: "unix://user:geheim@"}, []string{"user:xxxxx@", "no path"}},
 		{"secret_unparsable", redisstore.Config{URL: "redis://user:geheim@h:port"}, []string{"not one"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

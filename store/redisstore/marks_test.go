@@ -118,6 +118,32 @@ func TestIncarnation(t *testing.T) {
 	}
 }
 
+// A Raise that comes first after the marks were lost begins them anew, and in full: what it left of them otherwise would be
+// taken for marks without incarnation by a server that is trusted to forget nothing.
+func TestRaiseAfterLoss(t *testing.T) {
+	addr, prefix := realserver.Redis(t), newPrefix(t)
+	s := open(t, redisstore.Config{URL: "redis://" + addr, Prefix: prefix, Durable: true})
+	raise(t, s, "name")
+	before := marks(t, s, "name")
+	do(t, addr, "DEL", prefix+"marks:2")
+	n := raise(t, s, "name")
+	if m := marks(t, s, "name"); m.Incarnation == 0 || m.Incarnation == before.Incarnation || m.Newest != n || m.Slots[0] != n {
+		t.Errorf("Marks = %+v after Raise = %d, were %+v; want the number under another incarnation", m, n, before)
+	}
+}
+
+// The marks of a replica may be behind: nobody reads them, also where no write would tell.
+func TestReplicaIsRefused(t *testing.T) {
+	t.Parallel()
+	a, b := realserver.NewRedis(t), realserver.NewRedis(t)
+	raise(t, open(t, redisstore.Config{URL: "redis://" + a.Addr(), Durable: true}), "name")
+	follow(t, b, a)
+	s := open(t, redisstore.Config{URL: "redis://" + b.Addr(), Durable: true})
+	if m, err := s.Marks(t.Context(), "name"); err == nil || !strings.Contains(err.Error(), "replica") {
+		t.Errorf("Marks of a replica = %+v, %v; want an error that says so", m, err)
+	}
+}
+
 // Many processes that meet a new run at the same time agree on its incarnation.
 func TestIncarnationIsAgreedUpon(t *testing.T) {
 	addr, prefix := realserver.Redis(t), newPrefix(t)
