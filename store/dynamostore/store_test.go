@@ -366,6 +366,28 @@ func TestSequenceLoss(t *testing.T) {
 	}
 }
 
+// TestRaiseInAnotherLife: a process that has slept through a loss finds the number as it was, and raises where others look.
+func TestRaiseInAnotherLife(t *testing.T) {
+	ctx := t.Context()
+	cfg := newTable(t, realserver.DynamoDB(t))
+	s, peer := open(t, cfg), open(t, cfg)
+	before, err := s.Raise(ctx, "name")
+	if err != nil {
+		t.Fatal(err)
+	}
+	remove(t, cfg, "reprise!")
+	if n, err := peer.Raise(ctx, "another"); n != before || err != nil {
+		t.Fatalf("the first Raise of a life = %d, %v; want %d", n, err, before)
+	}
+	n, err := s.Raise(ctx, "name")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m, err := peer.Marks(ctx, "name"); err != nil || m.Newest != n || m.Slots[0] != n {
+		t.Errorf("Marks = %+v, %v after Raise = %d; want it there", m, err, n)
+	}
+}
+
 // TestSequenceAmongProcesses: whoever has raised finds it raised, whatever another process remembers.
 func TestSequenceAmongProcesses(t *testing.T) {
 	cfg := newTable(t, realserver.DynamoDB(t))
