@@ -120,6 +120,26 @@ func TestGuardedLease(t *testing.T) {
 	})
 }
 
+// A lease that has ended is remembered, and with it that nobody was granted a later one.
+func TestEndedLeaseIsRemembered(t *testing.T) {
+	addr, prefix := realserver.Redis(t), newPrefix(t)
+	s := open(t, redisstore.Config{URL: "redis://" + addr, Prefix: prefix})
+	fence, ok, err := s.Lock(t.Context(), "name", time.Millisecond)
+	if err != nil || !ok {
+		t.Fatalf("Lock = %v, %v", ok, err)
+	}
+	soon(t, "the lease ends", func() bool {
+		ok, err := s.Renew(t.Context(), "name", fence, time.Millisecond)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return !ok
+	})
+	if ok, err := s.SetLocked(t.Context(), "key", []byte("v"), time.Hour, "name", fence); err != nil || !ok {
+		t.Errorf("SetLocked by who held the lease last = %v, %v; want true", ok, err)
+	}
+}
+
 // A fence is larger than the last one also when the server's clock is behind the one that made it, as after a failover.
 func TestFenceOfAClockAhead(t *testing.T) {
 	addr, prefix := realserver.Redis(t), newPrefix(t)
