@@ -67,10 +67,12 @@ func TestCloseWaitsForWrites(t *testing.T) {
 	})
 }
 
-// TestCloseDuringFill lets an answer that is being made reach its clients, whoever follows too.
+// TestCloseDuringFill lets an answer that is being made reach its clients, whoever follows too. The store, which may be closed by
+// then, does not get it.
 func TestCloseDuringFill(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, err := reprise.New(reprise.Config{})
+		s := &slowSet{Shared: subject.NewShared()}
+		c, err := reprise.New(reprise.Config{Store: s})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -92,6 +94,10 @@ func TestCloseDuringFill(t *testing.T) {
 			t.Errorf("Close() = %v after %v; clients are the server's business", err, time.Since(start))
 		}
 		wg.Wait()
+		time.Sleep(time.Second)
+		if n := s.sets.Load(); n != 0 {
+			t.Errorf("%d writes after Close; want none", n)
+		}
 	})
 }
 
