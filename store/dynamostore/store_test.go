@@ -366,6 +366,31 @@ func TestSequenceLoss(t *testing.T) {
 	}
 }
 
+// TestScanOfPages: the server lists 1 MB at a time.
+func TestScanOfPages(t *testing.T) {
+	ctx := t.Context()
+	s := open(t, newTable(t, realserver.DynamoDB(t))).Scanning()
+	const large = 6
+	for i := range large {
+		if err := s.Set(ctx, fmt.Sprint("key", i), make([]byte, 300<<10), time.Hour); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n := 0
+	for _, err := range s.Keys(ctx, "key") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		n++
+	}
+	if n != large {
+		t.Errorf("Keys yields %d; want %d", n, large)
+	}
+	if n, err := s.Clear(ctx, "key"); n != large || err != nil {
+		t.Errorf("Clear = %d, %v; want %d", n, err, large)
+	}
+}
+
 // TestRaiseInAnotherLife: a process that has slept through a loss finds the number as it was, and raises where others look.
 func TestRaiseInAnotherLife(t *testing.T) {
 	ctx := t.Context()
