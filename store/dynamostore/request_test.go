@@ -2,9 +2,11 @@ package dynamostore_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -12,6 +14,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/reprise-go/reprise/internal/realserver"
 	"github.com/reprise-go/reprise/store"
@@ -104,5 +107,24 @@ func TestUnprocessedWrites(t *testing.T) {
 	}
 	if got, err := s.Get(t.Context(), "key"); err != nil || !bytes.Equal(got, want) || refused != 2 {
 		t.Errorf("Get = %d bytes, %v after %d refusals; want all that was set, after 2", len(got), err, refused)
+	}
+}
+
+// TestBoundlessManifest: nobody looks for the pieces of what is larger than any value.
+func TestBoundlessManifest(t *testing.T) {
+	cfg := newTable(t, realserver.DynamoDB(t))
+	manifest := append([]byte{1}, make([]byte, 16)...)
+	manifest = append(binary.LittleEndian.AppendUint64(manifest, math.MaxInt32), 0, 0, 0, 0)
+	put(t, cfg, map[string]types.AttributeValue{
+		"pk": &types.AttributeValueMemberS{Value: "reprise|key"}, "m": &types.AttributeValueMemberB{Value: manifest},
+	})
+	s := open(t, watched(cfg, func(operation string, _ []byte) *response {
+		if operation != "GetItem" {
+			t.Errorf("it sends %s", operation)
+		}
+		return nil
+	}))
+	if b, err := s.Get(t.Context(), "key"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("Get = %d bytes, %v; want ErrNotFound", len(b), err)
 	}
 }
