@@ -2,6 +2,7 @@ package reprise
 
 import (
 	"context"
+	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -17,6 +18,7 @@ type scope struct {
 	said  said
 	outer *scope // of the fill that called this one: tags are its, too
 	base  string // key of the answer that a handler makes; "" for what a loader does
+	same  bool   // the answer that is being made is outer's, too: what is said of one is said of both
 
 	crowded bool // the fill is one of the crowd; set before it begins
 }
@@ -77,21 +79,43 @@ func (s *scope) addTags(tags []string) {
 	}
 }
 
-// SetTTL sets the lifetime of the answer that is being made. It wins over everything but safety; 0 or less is
-// [NoStore]. It does nothing outside a wrapped handler or loader.
-func SetTTL(ctx context.Context, d time.Duration) {
-	if s := scopeOf(ctx); s != nil {
+// isOf reports whether what is written to w is the answer of s: w is its recorder, or a middleware's writer around that.
+func (s *scope) isOf(w http.ResponseWriter) bool {
+	for s != nil {
+		switch t := w.(type) {
+		case *recorder:
+			return &t.f.scope == s
+		case interface{ Unwrap() http.ResponseWriter }:
+			w = t.Unwrap()
+		default:
+			return false
+		}
+	}
+	return false
+}
+
+// answers calls say with s and the scopes of the same answer outside of it.
+func (s *scope) answers(say func(*said)) {
+	for ; s != nil; s = s.outer {
 		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.said.ttl, s.said.ttlSet = d, true
+		say(&s.said)
+		s.mu.Unlock()
+		if !s.same {
+			return
+		}
 	}
 }
 
-// NoStore keeps the answer that is being made out of the store. It does nothing outside a wrapped handler or loader.
+// SetTTL sets the lifetime of the answer that is being made. It wins over everything but safety; 0 or less is
+// [NoStore]. It does nothing outside a wrapped handler or loader, and counts for every cache that wraps the handler.
+func SetTTL(ctx context.Context, d time.Duration) {
+	scopeOf(ctx).answers(func(s *said) { s.ttl, s.ttlSet = d, true })
+}
+
+// NoStore keeps the answer that is being made out of the store. It does nothing outside a wrapped handler or loader, and
+// counts for every cache that wraps the handler.
 func NoStore(ctx context.Context) {
-	if s := scopeOf(ctx); s != nil {
-		s.keepOut()
-	}
+	scopeOf(ctx).answers(func(s *said) { s.noStore = true })
 }
 
 // isOpen reports whether an answer is being made.

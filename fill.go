@@ -159,6 +159,7 @@ func (f *fill) open(parent context.Context) {
 func (f *fill) run(w http.ResponseWriter, r *http.Request) {
 	f.engine.running.Add(1)
 	rec := newRecorder(f, w)
+	f.scope.same = f.scope.outer.isOf(w)
 	f.begin()
 	returned := false
 	defer func() {

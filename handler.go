@@ -336,7 +336,7 @@ func (q *query) bypass(w http.ResponseWriter, next http.Handler, why Reason) {
 	rt := q.rt
 	q.why = why
 	if why == ReasonDisabled {
-		next.ServeHTTP(w, q.withScope())
+		next.ServeHTTP(w, q.withScope(w))
 		q.observe(Bypass, why, nil, nil)
 		return
 	}
@@ -347,14 +347,15 @@ func (q *query) bypass(w http.ResponseWriter, next http.Handler, why Reason) {
 	if !rt.noStatus {
 		q.addStatus(w.Header(), forwarded{why: why}.member(rt.cacheName))
 	}
-	next.ServeHTTP(w, q.withScope())
+	next.ServeHTTP(w, q.withScope(w))
 	q.observe(Bypass, why, nil, q.builder.err)
 }
 
 // withScope returns the request with what FromContext looks for.
-func (q *query) withScope() *http.Request {
+func (q *query) withScope(w http.ResponseWriter) *http.Request {
 	ctx := q.r.Context()
-	return q.r.WithContext(context.WithValue(ctx, scopeKey{}, &scope{cache: q.rt.cache, outer: scopeOf(ctx)}))
+	outer := scopeOf(ctx)
+	return q.r.WithContext(context.WithValue(ctx, scopeKey{}, &scope{cache: q.rt.cache, outer: outer, same: outer.isOf(w)}))
 }
 
 // awaitOthers waits until this process may run the handler, or somebody has stored the answer: then it is found.

@@ -165,7 +165,7 @@ func (c *Cache) Clear(ctx context.Context) error {
 func (q *query) write(w http.ResponseWriter, next http.Handler) {
 	rt := q.rt
 	f := &fill{engine: rt.cache.engine, rt: rt, next: next, q: q, req: q.r, writes: true, began: q.now, why: ReasonMethod}
-	r := q.withScope()
+	r := q.withScope(w)
 	f.ctx, f.cancel = r.Context(), func(error) {} // the run of a write is its client's own
 	if rt.standard && r.Method == http.MethodPost {
 		f.fence()

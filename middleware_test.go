@@ -137,6 +137,63 @@ func TestWrappedTwice(t *testing.T) {
 	})
 }
 
+// TestInsideTwice holds that what a handler says from inside reaches every cache that its answer goes through, whatever the inner one
+// does, and no answer that is only made of it.
+func TestInsideTwice(t *testing.T) {
+	unwraps := func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			next.ServeHTTP(unwrapper{w}, r)
+		})
+	}
+	for _, tt := range []struct {
+		name  string
+		inner []reprise.RouteOption
+	}{
+		{"same key", nil},
+		{"another key", []reprise.RouteOption{reprise.Namespaced("inner")}},
+		{"off", []reprise.RouteOption{reprise.Off()}},
+		{"skipped", []reprise.RouteOption{reprise.SkipIf(func(*http.Request) bool { return true })}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := open(t, reprise.Config{})
+				var n atomic.Int64
+				inner := c.WrapFunc(func(w http.ResponseWriter, r *http.Request) {
+					switch r.URL.Path {
+					case "/no-store":
+						reprise.NoStore(r.Context())
+					case "/ttl":
+						reprise.SetTTL(r.Context(), 5*time.Second)
+					}
+					counted(&n)(w, r)
+				}, tt.inner...)
+				h := c.Wrap(unwraps(inner))
+
+				check(t, get(h, "/no-store"), 200, "", "v1")
+				check(t, get(h, "/no-store"), 200, "", "v2")
+				check(t, get(h, "/ttl"), 200, "MISS", "v3")
+				time.Sleep(4 * time.Second)
+				check(t, get(h, "/ttl"), 200, "HIT", "v3")
+				time.Sleep(2 * time.Second)
+				check(t, get(h, "/ttl"), 200, "MISS", "v4")
+
+				page := c.WrapFunc(func(w http.ResponseWriter, r *http.Request) {
+					part := httptest.NewRecorder()
+					inner.ServeHTTP(part, newRequest("/no-store").WithContext(r.Context()))
+					_, _ = io.WriteString(w, "page with "+part.Body.String())
+				})
+				check(t, get(page, "/page"), 200, "MISS", "page with v5")
+				check(t, get(page, "/page"), 200, "HIT", "page with v5")
+			})
+		})
+	}
+}
+
+// unwrapper is the ResponseWriter of a middleware that does as http.ResponseController asks.
+type unwrapper struct{ http.ResponseWriter }
+
+func (u unwrapper) Unwrap() http.ResponseWriter { return u.ResponseWriter }
+
 // TestStripPrefix keeps apart what one handler answers below two prefixes, and invalidates it by the client's URL.
 func TestStripPrefix(t *testing.T) {
 	c := open(t, reprise.Config{})
