@@ -165,6 +165,9 @@ func (f *fill) commit(rec *recorder, body []byte) {
 func (f *fill) lastWord(rec *recorder, s said) {
 	var bad Reason
 	f.tags, bad = f.tagsOf(s, rec.head)
+	for s := f.scope.outer; s != nil; s = s.outer {
+		s.addTags(f.tags)
+	}
 	switch {
 	case f.verdict() != "":
 	case !rec.exact():

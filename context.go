@@ -79,6 +79,20 @@ func (s *scope) addTags(tags []string) {
 	}
 }
 
+// madeOf takes note that what s and the scopes outside of it make is made of a stored answer: its tags are theirs. What is made of one that
+// was softly invalidated is not kept.
+func (s *scope) madeOf(e *entry, soft bool) {
+	for ; s != nil; s = s.outer {
+		if soft {
+			s.keepOut()
+		}
+		e.Tags(func(tag string) bool {
+			s.addTags([]string{tag})
+			return true
+		})
+	}
+}
+
 // isOf reports whether what is written to w is the answer of s: w is its recorder, or a middleware's writer around that.
 func (s *scope) isOf(w http.ResponseWriter) bool {
 	for s != nil {

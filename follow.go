@@ -206,6 +206,9 @@ func (f *fill) isShort() bool {
 
 // serveOpen answers by a body that is still growing.
 func (q *query) serveOpen(w http.ResponseWriter, f *fill, rd *reader) {
+	for s := scopeOf(q.r.Context()); s != nil; s = s.outer {
+		s.keepOut() // what is made of it has its tags, which are not all known yet
+	}
 	h := w.Header()
 	for name, lines := range f.response {
 		if listed(name) {

@@ -335,6 +335,9 @@ func (q *query) fail(w http.ResponseWriter, status int, reason Reason) {
 func (q *query) bypass(w http.ResponseWriter, next http.Handler, why Reason) {
 	rt := q.rt
 	q.why = why
+	if len(rt.tags) > 0 {
+		AddTags(q.r.Context(), rt.tags...)
+	}
 	if why == ReasonDisabled {
 		next.ServeHTTP(w, q.withScope(w))
 		q.observe(Bypass, why, nil, nil)

@@ -189,6 +189,51 @@ func TestInsideTwice(t *testing.T) {
 	}
 }
 
+// A page that is made of what another handler answers has its tags, whether that ran or is stored, and whoever says them.
+func TestTagsOfParts(t *testing.T) {
+	eachStore(t, func(t *testing.T, s store.Store) {
+		c := open(t, reprise.Config{Store: s})
+		var n atomic.Int64
+		part := c.WrapFunc(func(w http.ResponseWriter, r *http.Request) {
+			reprise.AddTags(r.Context(), "said")
+			counted(&n)(w, r)
+		}, reprise.Tags("route"), reprise.StaleIfError(time.Hour), reprise.StaleWhileRevalidate(time.Hour))
+		off := c.Wrap(counted(&n), reprise.Tags("off"), reprise.Off())
+		page := c.WrapFunc(func(w http.ResponseWriter, r *http.Request) {
+			for _, h := range []http.Handler{part, off} {
+				made := httptest.NewRecorder()
+				h.ServeHTTP(made, newRequest("/part").WithContext(r.Context()))
+				_, _ = io.WriteString(w, made.Body.String())
+			}
+		})
+		ask := func(target, xcache, body string) {
+			t.Helper()
+			check(t, get(page, target), 200, xcache, body)
+			synctest.Wait() // for the write to a store outside
+		}
+		ask("/one", "MISS", "v1v2")
+		ask("/two", "MISS", "v1v3") // of a part that is stored
+		ask("/two", "HIT", "v1v3")
+		for i, tag := range []string{"said", "route", "off"} {
+			if err := c.InvalidateTags(t.Context(), tag); err != nil {
+				t.Fatal(err)
+			}
+			for _, target := range []string{"/one", "/two"} {
+				if w := get(page, target); w.Header().Get("X-Cache") != "MISS" {
+					t.Errorf("%d: %s after an invalidation of %q: X-Cache = %q; want MISS", i, target, tag, w.Header().Get("X-Cache"))
+				}
+				synctest.Wait()
+			}
+		}
+		if err := c.Soft().InvalidateTags(t.Context(), "said"); err != nil {
+			t.Fatal(err)
+		}
+		if w := get(page, "/three"); w.Header().Get("X-Cache") != "" {
+			t.Errorf("of a part that was softly invalidated: X-Cache = %q; want none", w.Header().Get("X-Cache"))
+		}
+	})
+}
+
 // unwrapper is the ResponseWriter of a middleware that does as http.ResponseController asks.
 type unwrapper struct{ http.ResponseWriter }
 

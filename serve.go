@@ -18,6 +18,9 @@ import (
 // wants. outcome is Hit, Stale, Collapsed, Validated or Miss.
 func (q *query) serveStored(w http.ResponseWriter, e *entry, outcome Outcome) {
 	h := w.Header()
+	if s := scopeOf(q.r.Context()); s != nil {
+		s.madeOf(e, q.found.soft && e == q.found.entry)
+	}
 	notModified := q.precise && e.Status == http.StatusOK && q.notModified(e)
 	age, ttl := q.told(e)
 	clientCC := false
