@@ -371,6 +371,45 @@ func TestRaiseHalfway(t *testing.T) {
 	}
 }
 
+// TestRaiseInLostLife has the life end in the middle of a Raise. What it raised until then nobody reads any more: it begins again
+// in the next life.
+func TestRaiseInLostLife(t *testing.T) {
+	server := realserver.NewMemcached(t)
+	cfg := memcachedstore.Config{Servers: []string{server.Addr()}, Prefix: "p", Timeout: 10 * time.Second}
+	reader := open(t, cfg)
+	h := newHalting(func(sent int64, _ []byte) int {
+		if sent == 1 {
+			return 0 // the number is issued, the slot not raised
+		}
+		return -1
+	})
+	cfg.Dial = h.dial
+	raiser := open(t, cfg)
+	raise(t, raiser, "a")
+	before := marks(t, reader, "a")
+
+	h.armed.Store(true)
+	raised := make(chan uint64)
+	go func() {
+		n, err := raiser.Raise(t.Context(), "a")
+		if err != nil {
+			t.Error(err)
+		}
+		raised <- n
+	}()
+	<-h.stopped
+	evict(t, server.Addr(), `^p@$`)
+	next := marks(t, reader, "a")
+	if next.Incarnation == before.Incarnation {
+		t.Fatal("the life goes on")
+	}
+	close(h.proceed)
+	n := <-raised
+	if m := marks(t, reader, "a"); m.Incarnation != next.Incarnation || m.Newest != n || m.Slots[0] != n {
+		t.Errorf("Marks = %+v after Raise = %d; want it there, in the life that began meanwhile (%d)", m, n, next.Incarnation)
+	}
+}
+
 // TestRaiseDisturbed has a reader make a number of one slot before the Raise has issued its own, so that it issues another.
 // The slot that nobody disturbed has to reach that one, too.
 func TestRaiseDisturbed(t *testing.T) {
