@@ -246,6 +246,10 @@ func TestHarm(t *testing.T) {
 		"strange expiry": func() {
 			put(t, cfg, map[string]types.AttributeValue{"pk": str("reprise|key"), "v": b(1), "x": str("x")})
 		},
+		"expiry that is no whole number": func() {
+			x := &types.AttributeValueMemberN{Value: "9999999999999.5"}
+			put(t, cfg, map[string]types.AttributeValue{"pk": str("reprise|key"), "v": b(1), "x": x})
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := s.Set(ctx, "key", long, time.Hour); err != nil {

@@ -120,6 +120,19 @@ func TestGuardedLease(t *testing.T) {
 	})
 }
 
+// A value lives for its ttl, and not for the whole seconds around it.
+func TestTimesAreMilliseconds(t *testing.T) {
+	addr, prefix := realserver.Redis(t), newPrefix(t)
+	s := open(t, redisstore.Config{URL: "redis://" + addr, Prefix: prefix})
+	if err := s.Set(t.Context(), "key", nil, time.Hour+time.Millisecond/2); err != nil {
+		t.Fatal(err)
+	}
+	const want = int64(time.Hour/time.Millisecond) + 1
+	if left, err := strconv.ParseInt(do(t, addr, "PTTL", prefix+"{:key}"), 10, 64); err != nil || left > want || left < want/2 {
+		t.Errorf("PTTL = %d, %v; want at most %d", left, err, want)
+	}
+}
+
 // A lease that has ended is remembered, and with it that nobody was granted a later one.
 func TestEndedLeaseIsRemembered(t *testing.T) {
 	addr, prefix := realserver.Redis(t), newPrefix(t)
