@@ -255,6 +255,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"key alone", setHead(val, -1, "k"), wire.Value, "k", wire.ErrMalformed},
 		{"base outside the key", setHead(val, -1, "k", 3, 0, 1, 0, 1, 0, 0, 0), wire.Value, "k", wire.ErrMalformed},
 		{"base beyond the key", setHead(val, -1, "k", 1, 2, 1, 0, 1, 0, 0, 0), wire.Value, "k", wire.ErrMalformed},
+		{"base that ends beyond the key", setHead(val, -1, "k", 2, 1, 1, 0, 1, 0, 0, 0), wire.Value, "k", wire.ErrMalformed},
 		{"too many tags", setHead(val, -1, "k", 1, 0, 1, 0, 1, 0, wire.MaxTags+1, make([]byte, wire.MaxTags+2)), wire.Value, "k", wire.ErrMalformed},
 		{"more tags than bytes", setHead(val, -1, "k", 1, 0, 1, 0, 1, 0, 9, 0, 0), wire.Value, "k", wire.ErrMalformed},
 		{"too many selecting fields", setHead(val, -1, "k", 1, 0, 1, 0, 1, 0, 0, wire.MaxVary+1), wire.Value, "k", wire.ErrMalformed},
