@@ -236,7 +236,6 @@ type answer[V any] struct {
 	err error
 }
 
-// load calls the loader and returns an answer for each task.
 // loadInTurn is load, and then leaves the crowd.
 func (r *run[K, V]) loadInTurn() []answer[V] {
 	if r.scope.crowded {
@@ -245,6 +244,7 @@ func (r *run[K, V]) loadInTurn() []answer[V] {
 	return r.load()
 }
 
+// load calls the loader and returns an answer for each task.
 func (r *run[K, V]) load() []answer[V] {
 	if !r.many {
 		v, err := r.f.load(r.ctx, r.tasks[0].key)
