@@ -20,6 +20,8 @@ type scope struct {
 	base  string // key of the answer that a handler makes; "" for what a loader does
 	same  bool   // the answer that is being made is outer's, too: what is said of one is said of both
 
+	perUser bool // the answer has a user's partition to itself
+
 	crowded bool // the fill is one of the crowd; set before it begins
 }
 
@@ -90,6 +92,15 @@ func (s *scope) madeOf(e *entry, soft bool) {
 			s.addTags([]string{tag})
 			return true
 		})
+	}
+}
+
+// isOneUsers takes note that what s and the scopes outside of it make is made of a user's own answer: others do not get it.
+func (s *scope) isOneUsers() {
+	for ; s != nil; s = s.outer {
+		if !s.perUser {
+			s.keepOut()
+		}
 	}
 }
 

@@ -149,7 +149,7 @@ func (q *query) prepare(next http.Handler, found *found) *fill {
 
 // open makes the context of the fill, with the values of parent.
 func (f *fill) open(parent context.Context) {
-	f.scope = scope{cache: f.rt.cache, open: true, outer: scopeOf(parent), base: f.base}
+	f.scope = scope{cache: f.rt.cache, open: true, outer: scopeOf(parent), base: f.base, perUser: f.rt.perUser != nil}
 	f.values = fillValues{Context: parent, scope: &f.scope}
 	f.ctx, f.cancel = context.WithCancelCause(&f.values)
 }

@@ -18,6 +18,9 @@ func (rt *Route) serve(w http.ResponseWriter, r *http.Request, next http.Handler
 	q := getQuery()
 	q.now = time.Now()
 	q.start = q.now
+	if rt.perUser != nil {
+		scopeOf(r.Context()).isOneUsers()
+	}
 	if rt.off || e.disabled.Load() || e.closed.Load() {
 		q.rt, q.r = rt, r
 		q.bypass(w, next, ReasonDisabled)

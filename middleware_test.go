@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -187,6 +188,52 @@ func TestInsideTwice(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What a route for each user answers, or is a part of, is no other user's, though the cache around it does not know of users.
+func TestPerUserInside(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := open(t, reprise.Config{})
+		user := func(r *http.Request) (string, error) { return r.Header.Get("X-User"), nil }
+		hello := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			time.Sleep(time.Second)
+			_, _ = io.WriteString(w, "hello "+r.Header.Get("X-User"))
+		})
+		inner := c.Wrap(hello, reprise.PerUser(user))
+		off := c.Wrap(hello, reprise.PerUser(user), reprise.Off())
+		part := func(w http.ResponseWriter, r *http.Request) {
+			made := httptest.NewRecorder()
+			part := newRequest("/part", "X-User: "+r.Header.Get("X-User"))
+			inner.ServeHTTP(made, part.WithContext(r.Context()))
+			_, _ = io.WriteString(w, made.Body.String())
+		}
+		for target, h := range map[string]http.Handler{
+			"/through": c.Wrap(inner), "/off": c.Wrap(off), "/part": c.WrapFunc(part),
+		} {
+			for range 2 { // also of what is stored for the user
+				bodies := make(map[string]string)
+				var mu sync.Mutex
+				var all sync.WaitGroup
+				for _, name := range []string{"ann", "bob"} {
+					all.Go(func() {
+						w := get(h, target, "X-User: "+name)
+						mu.Lock()
+						defer mu.Unlock()
+						bodies[name] = w.Body.String()
+					})
+				}
+				all.Wait()
+				if bodies["ann"] != "hello ann" || bodies["bob"] != "hello bob" {
+					t.Errorf("%s: %v; want to each his own", target, bodies)
+				}
+			}
+		}
+
+		both := c.WrapFunc(part, reprise.PerUser(user))
+		check(t, get(both, "/both", "X-User: ann"), 200, "MISS", "hello ann")
+		check(t, get(both, "/both", "X-User: ann"), 200, "HIT", "hello ann")
+		check(t, get(both, "/both", "X-User: bob"), 200, "MISS", "hello bob")
+	})
 }
 
 // A page that is made of what another handler answers has its tags, whether that ran or is stored, and whoever says them.

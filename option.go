@@ -487,7 +487,8 @@ func TagsFunc(fn func(*http.Request) []string) RouteOption {
 }
 
 // PerUser gives each user a partition: id is part of the key (as a digest), private responses may be stored, and
-// requests with credentials are served. An empty id or an error bypasses the cache.
+// requests with credentials are served. An empty id or an error bypasses the cache. A route or function around this one that
+// is not PerUser stores nothing that is made of it.
 func PerUser(id func(*http.Request) (string, error)) RouteOption {
 	return routeOption(func(s *routeSettings) {
 		if id == nil {
