@@ -83,7 +83,7 @@ func (f *proxyFlags) declare(flags *pflag.FlagSet) {
 	flags.IntVar(&f.MaxWaiting, "max-waiting", f.MaxWaiting, "requests that wait for the origin; more get 503")
 	flags.DurationVar(&f.OriginTimeout, "origin-timeout", f.OriginTimeout, "longest wait for the head of a response; beyond it 504")
 	flags.DurationVar(&f.HeaderTimeout, "header-timeout", f.HeaderTimeout, "longest time in which a client sends the head of a request")
-	flags.DurationVar(&f.IdleTimeout, "idle-timeout", f.IdleTimeout, "how long a connection stays open between requests")
+	flags.DurationVar(&f.IdleTimeout, "idle-timeout", f.IdleTimeout, "how long a connection stays open between requests, and while its client does not send or read on")
 	flags.IntVar(&f.MaxHeaderBytes, "max-header-bytes", f.MaxHeaderBytes, "largest head of a request; beyond it 431")
 	flags.DurationVar(&f.DrainTimeout, "drain-timeout", f.DrainTimeout, "how long requests may take to end after SIGTERM")
 	flags.StringVar(&f.accessLog, "access-log", "json", "a line per request on standard output: json, text or off")

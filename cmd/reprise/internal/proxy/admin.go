@@ -63,6 +63,11 @@ func (s *Server) adminHandler() http.Handler {
 	mux.Handle("GET /stats", s.authorised(func(w http.ResponseWriter, _ *http.Request) { answerJSON(w, s.cache.Stats()) }))
 	purgeOne := s.authorised(s.purgeOne)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 {
+			b := newClientBody(w, r.Body, s.cfg.IdleTimeout)
+			defer b.leave()
+			r.Body = b
+		}
 		if r.Method == "PURGE" { // its path is that of the page, which ServeMux would clean
 			purgeOne.ServeHTTP(w, r)
 			return

@@ -45,7 +45,7 @@ type Config struct {
 	MaxWaiting        int           // requests that wait for the origin; more get 503
 	OriginTimeout     time.Duration // to the head of the origin's response
 	HeaderTimeout     time.Duration // for a request's head
-	IdleTimeout       time.Duration // of a connection between requests
+	IdleTimeout       time.Duration // of a connection between requests, and of a client that does not send or read on
 	MaxHeaderBytes    int           // of a request
 	DrainTimeout      time.Duration // for requests under way when the server is told to end
 

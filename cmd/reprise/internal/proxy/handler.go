@@ -4,14 +4,12 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httputil"
 	"strings"
 	"sync"
-	"sync/atomic"
 
 	"github.com/reprise-go/reprise"
 )
@@ -65,6 +63,17 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.TLS == nil {
 		r.TLS, _ = r.Context().Value(tlsKey{}).(*tls.ConnectionState)
 	}
+	if r.ProtoMajor == 2 {
+		sw := newStreamWriter(w, s.cfg.IdleTimeout)
+		defer sw.patience.close()
+		w = sw
+	}
+	if r.ContentLength != 0 {
+		b := newClientBody(w, r.Body, s.cfg.IdleTimeout)
+		defer b.leave()
+		r = r.WithContext(context.WithValue(r.Context(), bodyKey{}, b))
+		r.Body = b
+	}
 	if refused, ok := s.guard(r); !ok {
 		refuse(w, refused.status)
 		return
@@ -76,9 +85,6 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.ContentLength != 0 {
 		// An origin may answer before it has read all; net/http would take the rest from under it. HTTP/2 needs no leave.
 		_ = http.NewResponseController(w).EnableFullDuplex()
-		b := &clientBody{ReadCloser: r.Body}
-		r = r.WithContext(context.WithValue(r.Context(), bodyKey{}, b))
-		r.Body = b
 	}
 	s.pick(r).handler.ServeHTTP(w, r)
 }
@@ -105,7 +111,7 @@ func (s *Server) pick(r *http.Request) route {
 func refuse(w http.ResponseWriter, status int) {
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
-	if status == http.StatusBadRequest {
+	if status == http.StatusBadRequest || status == http.StatusRequestTimeout {
 		h.Set("Connection", "close") // what follows on it is not to be trusted
 	}
 	http.Error(w, http.StatusText(status), status)
@@ -163,6 +169,9 @@ func (s *Server) originFailed(w http.ResponseWriter, r *http.Request, err error)
 	var timeout net.Error
 	body, _ := r.Context().Value(bodyKey{}).(*clientBody)
 	switch {
+	case body != nil && body.late.Load():
+		refuse(w, http.StatusRequestTimeout)
+		return
 	case body != nil && body.broken.Load():
 		refuse(w, http.StatusBadRequest)
 		return
@@ -178,23 +187,6 @@ func (s *Server) originFailed(w http.ResponseWriter, r *http.Request, err error)
 			"error", short(err.Error()), "total", n)
 	}
 	refuse(w, status)
-}
-
-// clientBody takes note that it was the client who did not send what it had announced.
-type clientBody struct {
-	io.ReadCloser
-	broken atomic.Bool
-}
-
-// bodyKey is under what a request's clientBody is found.
-type bodyKey struct{}
-
-func (b *clientBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, http.ErrBodyReadAfterClose) {
-		b.broken.Store(true)
-	}
-	return n, err
 }
 
 // buffers are those through which bodies go.

@@ -23,6 +23,7 @@ type strictConn struct {
 	net.Conn
 	tls    *tls.ConnectionState // nil without TLS
 	remote string
+	idle   time.Duration // how long it may wait for a request, and for a client that does not read; 0 is for good
 	front  *front
 
 	mu      sync.Mutex // a hijacked connection is released, and an idle one closed, by another goroutine than the one that reads
@@ -34,6 +35,8 @@ type strictConn struct {
 	answering bool      // by the front; who closes the connection meanwhile leaves that to it
 	closing   bool      // somebody has
 	deadline  time.Time // of the wait for the next request, where the front has set it
+	hijacked  bool      // by what need not hurry
+	readBy    time.Time // when the client has to have read what is being written
 }
 
 // place says where net/http is on the connection.
@@ -112,14 +115,15 @@ func (c *strictConn) answer(p []byte) (n int, alone bool, err error) {
 	}
 }
 
-// rest begins the wait for the next request. The deadline is moved once in a while: to do so for each request costs more than
-// it is worth.
+// slack is how much later than it should a deadline is moved: to do so for each request costs more than it is worth.
+const slack = time.Second
+
+// rest begins the wait for the next request.
 func (c *strictConn) rest() {
-	const slack = time.Second
-	if c.front.idle <= 0 {
+	if c.idle <= 0 {
 		return
 	}
-	if next := time.Now().Add(c.front.idle); next.Sub(c.deadline) > slack {
+	if next := time.Now().Add(c.idle); next.Sub(c.deadline) > min(slack, c.idle/2) {
 		c.deadline = next
 		_ = c.Conn.SetReadDeadline(next)
 	}
@@ -171,8 +175,43 @@ func (c *strictConn) end(p []byte) (int, error) {
 	return n, nil
 }
 
-// ReadFrom leaves the copying of files to the kernel where that can be done.
-func (c *strictConn) ReadFrom(r io.Reader) (int64, error) { return io.Copy(c.Conn, r) }
+// Write writes p, in pieces for each of which the client has the same time: who reads slowly gets all of it, and who has stopped reading holds
+// nothing up.
+func (c *strictConn) Write(p []byte) (n int, err error) {
+	for {
+		c.hurry()
+		m, err := c.Conn.Write(p[n:min(len(p), n+maxPiece)])
+		if n += m; err != nil || n == len(p) {
+			return n, err
+		}
+	}
+}
+
+// maxPiece is how much is written under one deadline.
+const maxPiece = 64 << 10
+
+// hurry gives the client its time for the next piece.
+func (c *strictConn) hurry() {
+	next := time.Now().Add(c.idle)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.idle <= 0 || c.hijacked || c.closing || next.Sub(c.readBy) <= min(slack, c.idle/2) {
+		return
+	}
+	c.readBy = next
+	_ = c.Conn.SetWriteDeadline(next)
+}
+
+// ReadFrom leaves the copying to the kernel where that can be done, and where nobody has to hurry.
+func (c *strictConn) ReadFrom(r io.Reader) (int64, error) {
+	c.mu.Lock()
+	hijacked := c.hijacked
+	c.mu.Unlock()
+	if hijacked {
+		return io.Copy(c.Conn, r)
+	}
+	return io.Copy(struct{ io.Writer }{c}, r)
+}
 
 // CloseWrite lets net/http end a connection so that the client gets what was written last.
 func (c *strictConn) CloseWrite() error {
@@ -192,7 +231,7 @@ func connState(c net.Conn, state http.ConnState) {
 	defer s.mu.Unlock()
 	switch {
 	case state == http.StateHijacked:
-		s.scanner.state, s.at = scanNothing, anywhere
+		s.scanner.state, s.at, s.hijacked = scanNothing, anywhere, true
 	case s.at == within:
 		s.at, s.deadline = between, time.Time{}
 	}
@@ -212,6 +251,7 @@ func connContext(ctx context.Context, c net.Conn) context.Context {
 type strictListener struct {
 	net.Listener
 	h2c   bool
+	idle  time.Duration
 	front *front
 }
 
@@ -220,7 +260,7 @@ func (l *strictListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &strictConn{Conn: c, remote: c.RemoteAddr().String(), front: l.front, scanner: scanner{h2c: l.h2c}}, nil
+	return &strictConn{Conn: c, remote: c.RemoteAddr().String(), idle: l.idle, front: l.front, scanner: scanner{h2c: l.h2c}}, nil
 }
 
 // tlsListener ends TLS before net/http gets a connection, so that HTTP/1 within it can be looked at. HTTP/2, whose frames
@@ -229,6 +269,7 @@ type tlsListener struct {
 	net.Listener
 	config  *tls.Config
 	timeout time.Duration
+	idle    time.Duration
 	front   *front
 	conns   chan net.Conn
 	failed  chan error
@@ -236,7 +277,7 @@ type tlsListener struct {
 	once    sync.Once
 }
 
-func newTLSListener(l net.Listener, certFile, keyFile string, timeout time.Duration, f *front) (*tlsListener, error) {
+func newTLSListener(l net.Listener, certFile, keyFile string, timeout, idle time.Duration, f *front) (*tlsListener, error) {
 	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
 	if err != nil {
 		return nil, fmt.Errorf("proxy: %w", err)
@@ -245,6 +286,7 @@ func newTLSListener(l net.Listener, certFile, keyFile string, timeout time.Durat
 		Listener: l,
 		config:   &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}, NextProtos: []string{"h2", "http/1.1"}},
 		timeout:  timeout,
+		idle:     idle,
 		front:    f,
 		conns:    make(chan net.Conn),
 		failed:   make(chan error),
@@ -282,7 +324,7 @@ func (l *tlsListener) handshake(c net.Conn) {
 	}
 	var ready net.Conn = conn
 	if state := conn.ConnectionState(); state.NegotiatedProtocol != "h2" {
-		ready = &strictConn{Conn: conn, tls: &state, remote: c.RemoteAddr().String(), front: l.front}
+		ready = &strictConn{Conn: conn, tls: &state, remote: c.RemoteAddr().String(), idle: l.idle, front: l.front}
 	}
 	select {
 	case l.conns <- ready:

@@ -54,7 +54,7 @@ func New(cfg Config) (*Server, error) {
 		origin: newOrigin(&cfg),
 	}
 	if _, local := cfg.Store.(store.Local); local {
-		s.front = &front{server: s, idle: cfg.IdleTimeout, drain: cfg.DrainTimeout + time.Second}
+		s.front = &front{server: s, drain: cfg.DrainTimeout + time.Second}
 	}
 	s.reflections.mode, s.reflections.log = cfg.Reflection, cfg.Logger
 	if err := s.newRoutes(); err != nil {
@@ -121,9 +121,9 @@ func (s *Server) listen(ctx context.Context) (net.Listener, error) {
 		return nil, fmt.Errorf("proxy: listen: %w", err)
 	}
 	if s.cfg.TLSCert == "" {
-		return &strictListener{l, s.cfg.H2C, s.front}, nil
+		return &strictListener{l, s.cfg.H2C, s.cfg.IdleTimeout, s.front}, nil
 	}
-	t, err := newTLSListener(l, s.cfg.TLSCert, s.cfg.TLSKey, s.cfg.HeaderTimeout, s.front)
+	t, err := newTLSListener(l, s.cfg.TLSCert, s.cfg.TLSKey, s.cfg.HeaderTimeout, s.cfg.IdleTimeout, s.front)
 	if err != nil {
 		return nil, errors.Join(err, l.Close())
 	}

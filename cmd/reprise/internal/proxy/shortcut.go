@@ -217,23 +217,26 @@ func (x *shortcut) finish() bool {
 	return true
 }
 
-// send writes the answer.
-func (x *shortcut) send(w io.Writer) error {
+// send writes the answer to w, and what is more than one piece of it to slow, which gives the client time for each.
+func (x *shortcut) send(w, slow io.Writer) error {
 	if len(x.body) <= maxCopied {
 		x.head = append(x.head, x.body...)
 		_, err := w.Write(x.head)
 		return err
 	}
-	x.pieces = [2][]byte{x.head, x.body}
+	n := min(len(x.body), maxPiece)
+	x.pieces = [2][]byte{x.head, x.body[:n]}
 	x.rest = x.pieces[:]
 	_, err := x.rest.WriteTo(w)
+	if err == nil && n < len(x.body) {
+		_, err = slow.Write(x.body[n:])
+	}
 	return err
 }
 
 // front answers requests on connections of which net/http knows nothing but that they are idle.
 type front struct {
 	server    *Server
-	idle      time.Duration // how long a connection may wait for a request
 	drain     time.Duration // how long an answer may take when the connection is to be closed; longer than anybody waits for it
 	answering atomic.Int64
 }
@@ -264,7 +267,8 @@ func (f *front) try(c *strictConn, head []byte) (alone, answered bool, err error
 	if !f.server.serveStored(x, &x.request) {
 		return true, false, nil
 	}
-	err = x.send(c.Conn)
+	c.hurry()
+	err = x.send(c.Conn, c)
 	if log != nil {
 		e.write(context.Background(), log, x.status, int64(len(x.body)), x.answer, err == nil)
 	}

@@ -109,7 +109,7 @@ func newSite(t *testing.T, pages http.HandlerFunc, change func(*Config)) *site {
 		s.long.Add(1)
 		next.ServeHTTP(w, r)
 	}))
-	go func() { s.done <- s.http.Serve(&strictListener{pipes{s.conns}, false, s.front}) }()
+	go func() { s.done <- s.http.Serve(&strictListener{pipes{s.conns}, false, s.cfg.IdleTimeout, s.front}) }()
 	t.Cleanup(func() {
 		_ = s.http.Close()
 		if err := <-s.done; !errors.Is(err, http.ErrServerClosed) {
@@ -416,7 +416,7 @@ func TestShortcutFrames(t *testing.T) {
 			if !x.finish() {
 				t.Fatal("finish = false")
 			}
-			if err := x.send(&out); err != nil {
+			if err := x.send(&out, &out); err != nil {
 				t.Fatal(err)
 			}
 			res, err := http.ReadResponse(bufio.NewReader(&out), &http.Request{Method: tt.method})
