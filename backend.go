@@ -123,11 +123,7 @@ func (f *found) take(e *entry, s *store.Sequence, now time.Time) {
 		return
 	}
 	usable, soft := e.current(s)
-	if !usable {
-		f.why = ReasonInvalidated
-		return
-	}
-	f.entry, f.soft, f.why = e, soft, ""
+	f.judged(e, usable, soft)
 }
 
 func (b *backend) findRemote(ctx context.Context, q *query) found {
@@ -226,17 +222,30 @@ func (b *backend) read(ctx context.Context, key string, ns names) ([]byte, marke
 	return nil, f
 }
 
-// decode makes rec f's entry, if it is sound and usable. A store may keep a record for longer than it was told.
+// decode makes rec f's entry, if it is sound and usable.
 func (b *backend) decode(ctx context.Context, rec []byte, key string, kind wire.Kind, ns names, f *marked) {
+	if e := f.read(rec, key, kind); e != nil {
+		usable, soft := b.usable(ctx, e, *f, ns)
+		f.judged(e, usable, soft)
+	}
+}
+
+// read decodes rec. It returns nil, and f says why, for what is not sound or of no use any more: a store may keep a record for longer
+// than it was told.
+func (f *marked) read(rec []byte, key string, kind wire.Kind) *entry {
 	e := new(entry)
 	if err := e.Decode(rec, kind, key); err != nil {
 		f.why, f.err = ReasonRecordBad, badRecord(key, err)
-		return
+		return nil
 	}
 	if e.remaining(time.Now()) <= 0 {
-		return
+		return nil
 	}
-	usable, soft := b.usable(ctx, e, *f, ns)
+	return e
+}
+
+// judged makes e what was found, if it is usable.
+func (f *found) judged(e *entry, usable, soft bool) {
 	if !usable {
 		f.why = ReasonInvalidated
 		return
@@ -251,21 +260,11 @@ func badRecord(key string, err error) error {
 // usable compares e with the marks that were read beside it and, where something was invalidated since e was filled, with those
 // of its tags.
 func (b *backend) usable(ctx context.Context, e *entry, f marked, ns names) (usable, soft bool) {
-	if b.numbers == nil {
-		return true, false
-	}
-	m := f.marks
-	if m.Incarnation == 0 || m.Incarnation != e.Incarnation || m.Newest < e.Sequence {
-		return false, false
-	}
-	if usable, soft = ns.verdict(m, e.Sequence); !usable || m.Newest == e.Sequence {
+	usable, soft, tags := b.beside(e, &f, ns)
+	if len(tags) == 0 {
 		return usable, soft
 	}
-	var tags names
-	e.Tags(func(t string) bool { return tags.add(nameTag, t) })
-	if len(tags) == 0 {
-		return true, soft
-	}
+	var m store.Marks
 	err := b.do(ctx, "marks", func(ctx context.Context) (err error) {
 		m, err = b.numbers.Marks(ctx, tags...)
 		return err
@@ -275,6 +274,21 @@ func (b *backend) usable(ctx context.Context, e *entry, f marked, ns names) (usa
 	}
 	usable, tagSoft := tags.verdict(m, e.Sequence)
 	return usable, soft || tagSoft
+}
+
+// beside compares e with the marks that were read beside it. Where that is not enough, tags are those of e.
+func (b *backend) beside(e *entry, f *marked, ns names) (usable, soft bool, tags names) {
+	if b.numbers == nil {
+		return true, false, nil
+	}
+	m := f.marks
+	if m.Incarnation == 0 || m.Incarnation != e.Incarnation || m.Newest < e.Sequence {
+		return false, false, nil
+	}
+	if usable, soft = ns.verdict(m, e.Sequence); usable && m.Newest != e.Sequence {
+		e.Tags(func(t string) bool { return tags.add(nameTag, t) })
+	}
+	return usable, soft, tags
 }
 
 // valid reports whether a fill that began at number may still be stored: nothing of what names e was invalidated since.

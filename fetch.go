@@ -3,12 +3,10 @@ package reprise
 import (
 	"context"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/reprise-go/reprise/internal/flight"
 	"github.com/reprise-go/reprise/internal/wire"
-	"github.com/reprise-go/reprise/store"
 )
 
 // fetch is a call that the first look-up did not answer: for one key, or for many.
@@ -367,75 +365,4 @@ func decodeValue[V any](found found, codec Codec, a *ahead) lookup[V] {
 	}
 	look.res = r
 	return look
-}
-
-// manyKeys is how many keys are read from a store in one round trip.
-const manyKeys = 128
-
-// findMany looks up wants in two round trips: their records, and then the marks of all of them. Marks that are read later
-// than a record are as good: they tell more invalidations, not fewer.
-func (f *Func[K, V]) findMany(ctx context.Context, wants []*want[K, V]) {
-	b := &f.engine.store
-	keys := make([]string, len(wants))
-	for i, w := range wants {
-		keys[i] = w.at
-	}
-	var above names // of the namespaces, which all have
-	eachName(keys[0], "", "", func(kind byte, name string) bool { return kind != nameNamespace || above.add(kind, name) })
-	all := make(names, 0, 2*len(wants)+len(above))
-	for _, key := range keys {
-		all.add(nameKey, key)
-	}
-	all = append(all, above...)
-
-	var recs [][]byte
-	var m store.Marks
-	number := uint64(0)
-	if b.numbers == nil {
-		number = b.seq.Newest()
-	}
-	err := b.do(ctx, "get", func(ctx context.Context) (err error) {
-		recs, err = b.multi.GetMulti(ctx, keys)
-		return err
-	})
-	blind := false
-	if b.numbers != nil {
-		// Without marks there is no number for the loads either.
-		merr := b.do(ctx, "marks", func(ctx context.Context) (err error) {
-			m, err = b.numbers.Marks(ctx, all...)
-			return err
-		})
-		if blind = merr != nil || len(m.Slots) != len(all); blind {
-			m = store.Marks{}
-		}
-		if err == nil {
-			err = merr
-		}
-		number = m.Newest
-	}
-	for i, w := range wants {
-		l := marked{found: found{why: ReasonNotStored, number: number, incarnation: m.Incarnation}}
-		ns := append(all[2*i:2*i+2:2*i+2], above...)
-		switch {
-		case blind:
-			l.raised = math.MaxUint64 // as read has it
-		case b.numbers != nil:
-			l.marks = store.Marks{
-				Incarnation: m.Incarnation, Newest: m.Newest,
-				Slots: append(m.Slots[2*i:2*i+2:2*i+2], m.Slots[2*len(wants):]...),
-			}
-			for j := 0; j < len(l.marks.Slots); j += 2 { // not the soft ones
-				l.raised = max(l.raised, l.marks.Slots[j])
-			}
-		}
-		if err != nil {
-			l.why, l.err = ReasonStoreFailed, err
-			w.look = lookup[V]{found: l.found}
-			continue
-		}
-		if i < len(recs) && recs[i] != nil {
-			b.decode(ctx, recs[i], keys[i], wire.Value, ns, &l)
-		}
-		w.look = decodeValue[V](l.found, f.codec, &f.ahead)
-	}
 }

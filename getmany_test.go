@@ -133,6 +133,76 @@ func TestFuncGetManyRoundTrips(t *testing.T) {
 	})
 }
 
+// TestFuncGetManyTags: in a store outside, the marks of the tags of many values are read in one round trip, and each value is
+// judged by those of its own.
+func TestFuncGetManyTags(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &untagged{outside: newOutside(t)}
+		c := open(t, reprise.Config{Store: s, Logger: silent()})
+		var loads atomic.Int64
+		f := newFunc(t, c, "f", func(ctx context.Context, key int) (int64, error) {
+			if key < 50 {
+				reprise.AddTags(ctx, "all", fmt.Sprint("tag ", key))
+			}
+			return loads.Add(1), nil
+		}, reprise.StaleWhileRevalidate(time.Minute))
+		keys := slices.Sorted(maps.Keys(rangeSet(0, 100)))
+		read := func(what string, wantLoads, wantMarks int64) {
+			t.Helper()
+			synctest.Wait()
+			loaded := loads.Load()
+			s.gets.Store(0)
+			s.multis.Store(0)
+			s.marks.Store(0)
+			if _, err := f.GetMany(t.Context(), keys); err != nil {
+				t.Errorf("%s: %v", what, err)
+			}
+			if s.gets.Load() != 0 || s.multis.Load() != 1 || wantMarks > 0 && s.marks.Load() != wantMarks {
+				t.Errorf("%s: %d single reads, %d multiple ones, %d of marks; want 0, 1, %d", what, s.gets.Load(), s.multis.Load(), s.marks.Load(), wantMarks)
+			}
+			synctest.Wait()
+			if n := loads.Load() - loaded; n != wantLoads {
+				t.Errorf("%s: %d loads; want %d", what, n, wantLoads)
+			}
+		}
+		invalidate := func(c *reprise.Cache, tag string) {
+			t.Helper()
+			if err := c.InvalidateTags(t.Context(), tag); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := f.GetMany(t.Context(), keys); err != nil {
+			t.Fatal(err)
+		}
+		read("nothing invalidated", 0, 1)
+		invalidate(c, "another")
+		read("another tag", 0, 2)
+		invalidate(c, "tag 7")
+		read("a tag of one", 1, 0) // its write reads marks, too
+		read("after that", 0, 2)
+		invalidate(c.Soft(), "tag 8")
+		read("softly, a tag of one", 1, 0)
+		invalidate(c, "all")
+		read("a tag of half of them", 50, 0)
+		invalidate(c, "another")
+		s.refuses = true
+		read("marks of tags that cannot be read", 50, 0)
+	})
+}
+
+// untagged is a store outside whose marks of tags cannot be read when it refuses.
+type untagged struct {
+	*outside
+	refuses bool
+}
+
+func (s *untagged) Marks(ctx context.Context, names ...string) (store.Marks, error) {
+	if s.refuses && slices.ContainsFunc(names, func(name string) bool { return name[0] == 't' }) {
+		return store.Marks{}, errDown
+	}
+	return s.outside.Marks(ctx, names...)
+}
+
 // TestFuncGetManyJoins: keys that are being loaded are waited for, and those that a GetMany loads can be waited for.
 func TestFuncGetManyJoins(t *testing.T) {
 	eachStore(t, func(t *testing.T, s store.Store) {
