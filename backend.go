@@ -28,6 +28,7 @@ type backend struct {
 	clearer store.Clearer
 	notify  store.Notifier
 	sizer   store.Sizer
+	layered store.Layered
 
 	names   *recentNames // nil for a local store
 	waiters waiters
@@ -49,6 +50,7 @@ func (b *backend) open(e *engine, s store.Store) {
 	b.clearer, _ = s.(store.Clearer)
 	b.notify, _ = s.(store.Notifier)
 	b.sizer, _ = s.(store.Sizer)
+	b.layered, _ = s.(store.Layered)
 	if sequenced, ok := s.(store.Sequenced); ok && b.local != nil {
 		b.seq = sequenced.Sequence()
 		return
@@ -159,33 +161,46 @@ const learnedFor = 10 * time.Minute
 
 // getAny is get for a key that holds a response or an index.
 func (b *backend) getAny(ctx context.Context, key string, ns names) (found, *learned) {
-	rec, f := b.read(ctx, key, ns)
-	if rec == nil {
-		return f.found, nil
-	}
-	if wire.KindOf(rec) != wire.Index {
-		b.decode(ctx, rec, key, wire.Response, ns, &f)
-		return f.found, nil
-	}
-	l := new(learned)
-	if err := l.Decode(rec, wire.Index, key); err != nil {
-		f.why, f.err = ReasonRecordBad, badRecord(key, err)
-		return f.found, nil
-	}
-	if usable, _ := b.usable(ctx, &l.entry, f, ns); !usable {
-		f.why = ReasonInvalidated
-		return f.found, nil
-	}
-	l.readIndex()
-	return f.found, l
+	return b.original(key, func() (_ found, _ *learned, old bool) {
+		rec, f := b.read(ctx, key, ns)
+		if wire.KindOf(rec) != wire.Index {
+			old = b.decode(ctx, rec, key, wire.Response, ns, &f)
+			return f.found, nil, old
+		}
+		l := new(learned)
+		if err := l.Decode(rec, wire.Index, key); err != nil {
+			f.why, f.err = ReasonRecordBad, badRecord(key, err)
+			return f.found, nil, true
+		}
+		if usable, _ := b.usable(ctx, &l.entry, f, ns); !usable {
+			f.why = ReasonInvalidated
+			return f.found, nil, true
+		}
+		l.readIndex()
+		return f.found, l, false
+	})
 }
 
 func (b *backend) get(ctx context.Context, key string, ns names, kind wire.Kind) found {
-	rec, f := b.read(ctx, key, ns)
-	if rec != nil {
-		b.decode(ctx, rec, key, kind, ns, &f)
+	f, _ := b.original(key, func() (_ found, _ *learned, old bool) {
+		rec, f := b.read(ctx, key, ns)
+		old = b.decode(ctx, rec, key, kind, ns, &f)
+		return f.found, nil, old
+	})
+	return f
+}
+
+// original returns what look finds at key. Where that may be an old copy of what the store holds, the copy is dropped first.
+func (b *backend) original(key string, look func() (f found, index *learned, old bool)) (found, *learned) {
+	f, index, old := look()
+	if !old || b.layered == nil || !b.layered.Forget(key) {
+		return f, index
 	}
-	return f.found
+	again, againIndex, _ := look()
+	if again.why == ReasonStoreFailed {
+		return f, index // a stale copy is better than none
+	}
+	return again, againIndex
 }
 
 // marked is a found with the marks that were read beside it.
@@ -222,12 +237,22 @@ func (b *backend) read(ctx context.Context, key string, ns names) ([]byte, marke
 	return nil, f
 }
 
-// decode makes rec f's entry, if it is sound and usable.
-func (b *backend) decode(ctx context.Context, rec []byte, key string, kind wire.Kind, ns names, f *marked) {
+// decode makes rec f's entry, if there is one that is sound and usable. It reports whether there is one that is not both usable
+// and fresh.
+func (b *backend) decode(ctx context.Context, rec []byte, key string, kind wire.Kind, ns names, f *marked) (old bool) {
+	if rec == nil {
+		return false
+	}
 	if e := f.read(rec, key, kind); e != nil {
 		usable, soft := b.usable(ctx, e, *f, ns)
 		f.judged(e, usable, soft)
 	}
+	return f.old()
+}
+
+// old reports whether what was found is not both usable and fresh.
+func (f *found) old() bool {
+	return f.entry == nil || f.soft || time.Now().UnixNano() >= f.entry.Expires
 }
 
 // read decodes rec. It returns nil, and f says why, for what is not sound or of no use any more: a store may keep a record for longer

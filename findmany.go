@@ -3,6 +3,7 @@ package reprise
 import (
 	"context"
 	"math"
+	"slices"
 
 	"github.com/reprise-go/reprise/internal/wire"
 	"github.com/reprise-go/reprise/store"
@@ -15,6 +16,30 @@ const manyKeys = 128
 // there is a third one, for the tags of all. Marks that are read later than a record are as good: they tell more
 // invalidations, not fewer.
 func (f *Func[K, V]) findMany(ctx context.Context, wants []*want[K, V]) {
+	b := &f.engine.store
+	old := f.findOnce(ctx, wants)
+	if b.layered != nil { // as original has it
+		old = slices.DeleteFunc(old, func(w *want[K, V]) bool { return !b.layered.Forget(w.at) })
+		copies := make([]found, len(old))
+		for i, w := range old {
+			copies[i] = w.look.found
+		}
+		if len(old) > 0 {
+			f.findOnce(ctx, old)
+		}
+		for i, w := range old {
+			if w.look.why == ReasonStoreFailed {
+				w.look.found = copies[i]
+			}
+		}
+	}
+	for _, w := range wants {
+		w.look = decodeValue[V](w.look.found, f.codec, &f.ahead)
+	}
+}
+
+// findOnce is findMany but for decoding. It returns those of wants that something was found for which is not both usable and fresh.
+func (f *Func[K, V]) findOnce(ctx context.Context, wants []*want[K, V]) (old []*want[K, V]) {
 	b := &f.engine.store
 	keys := make([]string, len(wants))
 	for i, w := range wants {
@@ -54,6 +79,7 @@ func (f *Func[K, V]) findMany(ctx context.Context, wants []*want[K, V]) {
 		number = m.Newest
 	}
 	tagged := taggedEntries{slots: make(map[string]int)}
+	var held []*want[K, V]
 	for i, w := range wants {
 		l := marked{found: found{why: ReasonNotStored, number: number, incarnation: m.Incarnation}}
 		ns := append(all[2*i:2*i+2:2*i+2], above...)
@@ -79,6 +105,9 @@ func (f *Func[K, V]) findMany(ctx context.Context, wants []*want[K, V]) {
 			e = l.read(recs[i], keys[i], wire.Value)
 		}
 		w.look.found = l.found
+		if i < len(recs) && recs[i] != nil {
+			held = append(held, w)
+		}
 		if e == nil {
 			continue
 		}
@@ -89,9 +118,7 @@ func (f *Func[K, V]) findMany(ctx context.Context, wants []*want[K, V]) {
 		}
 	}
 	tagged.judge(ctx, b)
-	for _, w := range wants {
-		w.look = decodeValue[V](w.look.found, f.codec, &f.ahead)
-	}
+	return slices.DeleteFunc(held, func(w *want[K, V]) bool { return !w.look.old() })
 }
 
 // taggedEntries are entries whose tags are still to be compared with their marks, which are read for all of them at once.

@@ -95,24 +95,38 @@ func (b *backend) inspect(ctx context.Context, key string) (e *entry, soft bool,
 		}
 		return e, soft, nil
 	}
-	rec, f := b.read(ctx, key, nil)
-	if f.err != nil {
+	f, _ := b.original(key, func() (_ found, _ *learned, old bool) {
+		f, old := b.inspectRemote(ctx, key)
+		return f, nil, old
+	})
+	switch {
+	case f.err != nil:
 		return nil, false, f.err
+	case f.entry == nil:
+		return nil, false, notFound
 	}
-	e = new(entry)
+	return f.entry, f.soft, nil
+}
+
+func (b *backend) inspectRemote(ctx context.Context, key string) (f found, old bool) {
+	rec, m := b.read(ctx, key, nil)
+	if rec == nil {
+		return m.found, false
+	}
+	e := new(entry)
 	for _, kind := range []wire.Kind{wire.Response, wire.Index, wire.Value} {
-		if rec == nil || e.Decode(rec, kind, key) != nil {
+		if e.Decode(rec, kind, key) != nil {
 			continue
 		}
 		var ns names
 		base, url, path := e.Names()
 		eachName(base, url, path, ns.add)
-		_, f = b.read(ctx, key, ns) // marks of names that only the record knows
-		if usable, soft := b.usable(ctx, e, f, ns); usable {
-			return e, soft, nil
-		}
+		_, m = b.read(ctx, key, ns) // marks of names that only the record knows
+		usable, soft := b.usable(ctx, e, m, ns)
+		f.judged(e, usable, soft)
+		break
 	}
-	return nil, false, notFound
+	return f, f.old()
 }
 
 // inspectable is a live value that has an entry.

@@ -53,7 +53,7 @@ func TestCapabilityTable(t *testing.T) {
 			switch _, dynamo := s.(*dynamostore.Store); {
 			case has(s) && i == len(stores)-1:
 				want = "as far"
-				if name == "MultiGetter" {
+				if name == "MultiGetter" || name == "Layered" {
 					want = "yes"
 				}
 			case has(s):
@@ -83,6 +83,7 @@ var capabilities = map[string]func(store.Store) bool{
 	"Clearer":     implements[store.Clearer],
 	"Notifier":    implements[store.Notifier],
 	"Partitioned": implements[store.Partitioned],
+	"Layered":     implements[store.Layered],
 	"Sizer":       implements[store.Sizer],
 }
 

@@ -2,7 +2,7 @@
 //
 // A [Store] is three methods. What a store can do beyond them it says by implementing one of the small
 // capability interfaces of this package, which are looked for once, when a cache is built: [Local],
-// [MultiGetter], [Sequencer], [Sequenced], [Locker], [Lister], [Clearer], [Notifier], [Partitioned] and [Sizer]. A store that must be
+// [MultiGetter], [Sequencer], [Sequenced], [Locker], [Lister], [Clearer], [Notifier], [Partitioned], [Layered] and [Sizer]. A store that must be
 // released implements io.Closer.
 //
 // Package storetest is the executable form of this contract.
@@ -152,6 +152,13 @@ type Partitioned interface {
 	// Node names the node that key is on; that of "" has the marks of a [Sequencer]. It answers from what is known
 	// already, which may be wrong for a while after keys have moved.
 	Node(key string) string
+}
+
+// Layered is a store that keeps copies of its values near, which may be older than the values.
+type Layered interface {
+	// Forget drops the copy of key, so that the next look-up reads the value itself, which it does not touch. It is false
+	// where no copies are kept at all.
+	Forget(key string) bool
 }
 
 // Sizer tells what a store holds.

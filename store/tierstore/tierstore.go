@@ -2,8 +2,9 @@
 //
 // A value that was read stays near for a while, so that the next reader spares the far store its transfer. What this
 // process sets or removes leaves the near store at once. What another process does leaves it when the far store is a
-// [store.Notifier] and tells so, and after [Config].NearTTL at the latest. Marks are always read from the far store: an
-// invalidation that returned is obeyed at once, by near values too.
+// [store.Notifier] and tells so, when the cache finds the copy to be invalidated or no longer fresh ([store.Layered]), and after
+// [Config].NearTTL at the latest. Marks are always read from the far store: an invalidation that returned is obeyed at once,
+// by near values too.
 package tierstore
 
 import (
@@ -173,6 +174,15 @@ func (t *tier) Node(key string) string {
 		return p.Node(key)
 	}
 	return ""
+}
+
+// Forget implements [store.Layered]: what this process has copied of key is dropped.
+func (t *tier) Forget(key string) bool {
+	t.forget(context.Background(), key)
+	if l, ok := t.far.(store.Layered); ok {
+		l.Forget(key)
+	}
+	return true
 }
 
 func (t *tier) begin(ctx context.Context, op string) error {

@@ -395,6 +395,43 @@ func TestNode(t *testing.T) {
 	}
 }
 
+// TestForget: what is forgotten is read from the far store, also by a reader of before, and is still there; of two tiers both
+// forget.
+func TestForget(t *testing.T) {
+	f := &far{Store: memory(t)}
+	s := open(t, open(t, f, time.Hour), time.Hour)
+	write := func(value string) {
+		t.Helper()
+		if err := f.Set(t.Context(), "key", []byte(value), time.Hour); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read := func(want string) {
+		t.Helper()
+		if b, err := s.Get(t.Context(), "key"); err != nil || string(b) != want {
+			t.Errorf("Get = %q, %v; want %q", b, err, want)
+		}
+	}
+	forget := func() {
+		t.Helper()
+		if !s.(store.Layered).Forget("key") {
+			t.Error("Forget = false; want true: there are copies")
+		}
+	}
+	write("one")
+	read("one")
+	write("two")
+	read("one")
+	forget()
+	f.onRead = func() {
+		f.onRead = nil
+		write("three")
+		forget()
+	}
+	read("two")
+	read("three")
+}
+
 // TestFarFails: an error of the far store is told, and what is near is still served.
 func TestFarFails(t *testing.T) {
 	far := memory(t)

@@ -109,6 +109,12 @@ func (v values) Node(key string) string {
 	return ""
 }
 
+// Forget implements [store.Layered]. A store that is not keeps no copies.
+func (v values) Forget(key string) bool {
+	l, ok := v.inner.(store.Layered)
+	return ok && l.Forget(key)
+}
+
 func (v values) encode(key string, value []byte) ([]byte, error) {
 	kept, err := v.codec.Encode(key, value)
 	if err != nil {

@@ -195,6 +195,12 @@ func TestRestIsPassedOn(t *testing.T) {
 	if node := s.(store.Partitioned).Node("a"); node != "node of a" {
 		t.Errorf("Node = %q", node)
 	}
+	if s.(store.Layered).Forget("a") {
+		t.Error("Forget = true of a store that keeps no copies")
+	}
+	if l := new(copying); !Store(l, reverse{}, "name").(store.Layered).Forget("a") || l.forgot != "a" {
+		t.Errorf("Forget(a) = false or forgot %q", l.forgot)
+	}
 	if n, err := s.(store.Sequencer).Raise(ctx); n != 9 || err != nil {
 		t.Errorf("Raise = %d, %v", n, err)
 	}
@@ -207,4 +213,15 @@ func TestRestIsPassedOn(t *testing.T) {
 	if ok, err := s.(store.Locker).Renew(ctx, "n", 1, 1); !ok || err != nil {
 		t.Errorf("Renew = %v, %v", ok, err)
 	}
+}
+
+// copying is a store that keeps copies.
+type copying struct {
+	store.Store
+	forgot string
+}
+
+func (c *copying) Forget(key string) bool {
+	c.forgot = key
+	return true
 }
