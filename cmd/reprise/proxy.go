@@ -116,6 +116,8 @@ func (f *proxyFlags) finish(out io.Writer) error {
 		switch f.AdminToken = strings.TrimSpace(string(b)); {
 		case err != nil:
 			fail("admin-token-file", "%v", err)
+		case strings.ContainsFunc(f.AdminToken, func(r rune) bool { return r <= ' ' || r >= 0x7f }):
+			fail("admin-token-file", "%q holds more than one line of visible ASCII, which no request can send; write one token into it", f.tokenFile)
 		case len(f.AdminToken) < 16:
 			fail("admin-token-file", "%q holds fewer than 16 characters; write a random token into it", f.tokenFile)
 		}
@@ -142,7 +144,11 @@ func prefix(text string) (netip.Prefix, error) {
 	if addr, err := netip.ParseAddr(text); err == nil {
 		return netip.PrefixFrom(addr.Unmap(), addr.Unmap().BitLen()), nil
 	}
-	return netip.ParsePrefix(text)
+	p, err := netip.ParsePrefix(text)
+	if err == nil && p.Addr().Is4In6() && p.Bits() >= 96 {
+		return netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96), nil // as peers' addresses are compared
+	}
+	return p, err
 }
 
 // read makes the settings of flags and file. The error is every mistake, joined.

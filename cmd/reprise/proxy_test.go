@@ -166,6 +166,7 @@ func TestProxyMistakes(t *testing.T) {
 	bad := file("bad.yaml", "origin: ftp://x\nlisten: nowhere\nroutes: {/a: {of: true}}\n")
 	torn := file("torn.yaml", "origin: http://127.0.0.1:1\n\tlisten: :1\n")
 	short := file("short", "secret")
+	tokens := file("tokens", "0123456789abcdef\nfedcba9876543210\n")
 	for _, tt := range []struct {
 		name   string
 		args   []string
@@ -185,6 +186,8 @@ func TestProxyMistakes(t *testing.T) {
 		{"origin with a query", []string{"--origin", "http://a/?b"}, 1, "", []string{"has more than scheme, host and path"}},
 		{"admin for all", []string{"--origin", "http://a", "--admin", ":9090"}, 1, "", []string{"can be reached by others"}},
 		{"token", []string{"--origin", "http://a", "--admin-token-file", short}, 1, "", []string{"fewer than 16"}},
+		{"two tokens", []string{"--origin", "http://a", "--admin-token-file", tokens}, 1, "", []string{"holds more than one line of visible ASCII"}},
+		{"port", []string{"--origin", "http://a", "--listen", ":99999", "--admin", "127.0.0.1:x"}, 1, "", []string{`listen: ":99999" has no port`, `admin: "127.0.0.1:x" has no port`}},
 		{"no token file", []string{"--origin", "http://a", "--admin-token-file", dir + "/none"}, 1, "", []string{"admin-token-file: open"}},
 		{"network", []string{"--origin", "http://a", "--trusted-proxies", "10.0.0.0/8,ten"}, 1, "", []string{`trusted-proxies: "ten" is neither`}},
 		{"log", []string{"--origin", "http://a", "--access-log", "xml"}, 1, "", []string{`access-log: "xml" is none of`}},
@@ -218,6 +221,18 @@ func TestProxyMistakes(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A network is compared with addresses of IPv4 as such, however it is written.
+func TestPrefix(t *testing.T) {
+	for text, want := range map[string]string{
+		"10.0.0.1": "10.0.0.1/32", "10.0.0.0/8": "10.0.0.0/8", "2001:db8::/32": "2001:db8::/32",
+		"::ffff:10.0.0.1": "10.0.0.1/32", "::ffff:10.0.0.0/104": "10.0.0.0/8",
+	} {
+		if got, err := prefix(text); err != nil || got.String() != want {
+			t.Errorf("prefix(%q) = %v, %v; want %s", text, got, err, want)
+		}
 	}
 }
 

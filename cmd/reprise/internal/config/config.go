@@ -251,6 +251,9 @@ func (f *File) routes(n *yaml.Node) {
 				f.fail(v, join(where, option.Value), "%v", err)
 			}
 		})
+		if rc.Plain && rc.AllowCookies != nil && *rc.AllowCookies {
+			f.errs = append(f.errs, &Mistake{f.name, lines["AllowCookies"], join(where, "allow_cookies"), "has no effect beside standard: false; use public, or cookies"})
+		}
 		f.tryRoute(key, where, rc, lines)
 		if err := proxy.CheckPattern(f.Routes, key.Value); err != nil {
 			f.fail(key, where, "%v", err)

@@ -71,7 +71,7 @@ routes:
 	if len(f.Routes) != 3 {
 		t.Fatalf("%d routes; want 3", len(f.Routes))
 	}
-	if r := f.Routes[1]; r.Pattern != "GET /assets/" || len(r.Options) != 4 || strings.Join(r.Keyed, " ") != "Accept-Language Cookie" || !r.AllowCookies || r.Plain {
+	if r := f.Routes[1]; r.Pattern != "GET /assets/" || len(r.Options) != 4 || strings.Join(r.Keyed, " ") != "Accept-Language Cookie" || r.AllowCookies == nil || !*r.AllowCookies || r.Plain {
 		t.Errorf("route = %+v; want four options, Accept-Language and Cookie in the key", r)
 	}
 	if r := f.Routes[2]; !r.Plain || len(r.Options) != 3 {
@@ -113,6 +113,11 @@ func TestMistakes(t *testing.T) {
 		{"size", "routes: {/a: {max_body: 8MB}}", []string{`routes./a.max_body: "8MB" is not a size`}},
 		{"status", "routes: {/a: {statuses: [ok]}}", []string{`routes./a.statuses: "ok" is not a status`}},
 		{"status with a lifetime", "routes: {/a: {standard: false, status_ttl: {ok: 1m}}}", []string{`routes./a.status_ttl: "ok" is not a status`}},
+		{"pair twice", "routes: {/a: {standard: false, status_ttl: {404: 1m, 404: 2m}}}", []string{`routes./a.status_ttl: "404" is there twice`}},
+		{"cookies where they are refused", "routes: {/a: {standard: false, allow_cookies: true}}", []string{":1: routes./a.allow_cookies: has no effect beside standard: false; use public"}},
+		{"method in small letters", "routes:\n  get /a: {}", []string{`:2: routes.get /a: the method "get" is not in capitals, and methods are told apart by case; write "GET"`}},
+		{"host in capitals", "routes:\n  GET Shop.test./a: {}", []string{`:2: routes.GET Shop.test./a: the host "Shop.test." never matches; write "shop.test"`}},
+		{"host with a port", "routes:\n  shop.test:80/a: {}", []string{`the host "shop.test:80" never matches; write "shop.test"`}},
 		{"no pairs", "routes: {/a: {query_default: 1}}", []string{"routes./a.query_default: is not a mapping"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -24,11 +24,16 @@ type option struct {
 // options returns the options, by the names of those of package reprise.
 func options() []option {
 	return []option{
-		{"allow_cookies", "AllowCookies", func(rc *proxy.RouteConfig, n *yaml.Node) (err error) {
-			rc.AllowCookies, err = truth(n)
+		{"allow_cookies", "AllowCookies", func(rc *proxy.RouteConfig, n *yaml.Node) error {
+			on, err := truth(n)
+			rc.AllowCookies = &on
 			return err
 		}},
-		{"allow_set_cookie", "AllowSetCookie", flag(reprise.AllowSetCookie)},
+		{"allow_set_cookie", "AllowSetCookie", func(rc *proxy.RouteConfig, n *yaml.Node) error {
+			on, err := truth(n)
+			rc.AllowSetCookie = &on
+			return err
+		}},
 		{"any_host", "AnyHost", flag(reprise.AnyHost)},
 		{"cache_status", "CacheStatus", onOff(reprise.CacheStatus)},
 		{"client_cache_control", "ClientCacheControl", text(reprise.ClientCacheControl)},
@@ -244,8 +249,14 @@ func pairs(n *yaml.Node, do func(name string, value *yaml.Node) error) error {
 		return errors.New("is not a mapping; write it as lines of key: value")
 	}
 	var errs []error
+	seen := make(map[string]bool)
 	for i := 0; i+1 < len(n.Content); i += 2 {
-		errs = append(errs, do(n.Content[i].Value, resolved(n.Content[i+1])))
+		name := n.Content[i].Value
+		if seen[name] {
+			errs = append(errs, fmt.Errorf("%q is there twice; remove one", name))
+		}
+		seen[name] = true
+		errs = append(errs, do(name, resolved(n.Content[i+1])))
 	}
 	return errors.Join(errs...)
 }

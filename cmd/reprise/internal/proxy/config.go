@@ -3,6 +3,7 @@
 package proxy
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -57,11 +58,12 @@ type Config struct {
 
 // RouteConfig gives the requests that match a pattern of http.ServeMux options of their own, after those that hold for all.
 type RouteConfig struct {
-	Pattern      string
-	Options      []reprise.RouteOption
-	Keyed        []string // the fields of requests that Options put into the key
-	Plain        bool     // without Standard: lifetimes may come from the route
-	AllowCookies bool     // as in Config, for this route
+	Pattern        string
+	Options        []reprise.RouteOption
+	Keyed          []string // the fields of requests that Options put into the key
+	Plain          bool     // without Standard: lifetimes may come from the route
+	AllowCookies   *bool    // in place of Config's; nil is that
+	AllowSetCookie *bool
 }
 
 // Reflection says what becomes of a response in which a value is found that the client sent in a field that is not in the
@@ -163,7 +165,8 @@ func (cfg *Config) Check() error {
 	return errors.Join(errs...)
 }
 
-// CheckPattern reports why http.ServeMux does not take pattern beside those of before, which it takes.
+// CheckPattern reports why http.ServeMux does not take pattern beside those of before, which it takes, or why it would never
+// match.
 func CheckPattern(before []RouteConfig, pattern string) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -177,12 +180,28 @@ func CheckPattern(before []RouteConfig, pattern string) (err error) {
 		mux.Handle(r.Pattern, http.NotFoundHandler())
 	}
 	mux.Handle(pattern, http.NotFoundHandler())
+	method, host := "", pattern
+	if i := strings.IndexAny(pattern, " \t"); i >= 0 {
+		method, host = pattern[:i], strings.TrimLeft(pattern[i:], " \t")
+	}
+	host, _, _ = strings.Cut(host, "/")
+	name, _, _ := strings.Cut(host, ":")
+	switch {
+	case method != strings.ToUpper(method):
+		return fmt.Errorf("the method %q is not in capitals, and methods are told apart by case; write %q", method, strings.ToUpper(method))
+	case host != hostName(name) && !strings.HasPrefix(host, "["):
+		return fmt.Errorf("the host %q never matches; write %q, which is that host in any spelling and at any port", host, hostName(name))
+	}
 	return nil
 }
 
 func addressFault(addr string) string {
-	if _, _, err := net.SplitHostPort(addr); err != nil {
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
 		return fmt.Sprintf("%q is not host:port; leave out the host to listen on all of them", addr)
+	}
+	if _, err := net.DefaultResolver.LookupPort(context.Background(), "tcp", port); err != nil {
+		return fmt.Sprintf("%q has no port between 0 and 65535; write one such as :8080", addr)
 	}
 	return ""
 }

@@ -48,14 +48,22 @@ func (rc *RouteConfig) All(cfg Config) []reprise.RouteOption {
 	opts := []reprise.RouteOption{reprise.Scheme(scheme), reprise.TagsFunc(prefixTags)}
 	if !rc.Plain {
 		opts = append(opts, reprise.Standard())
-		if !cfg.AllowCookies && !rc.AllowCookies {
+		if !either(rc.AllowCookies, cfg.AllowCookies) {
 			opts = append(opts, reprise.IdentifyByCookie())
 		}
 	}
-	if cfg.AllowSetCookie {
+	if either(rc.AllowSetCookie, cfg.AllowSetCookie) {
 		opts = append(opts, reprise.AllowSetCookie())
 	}
 	return append(opts, rc.Options...)
+}
+
+// either returns what the route says, or else what holds for all.
+func either(route *bool, all bool) bool {
+	if route != nil {
+		return *route
+	}
+	return all
 }
 
 // ServeHTTP is the way of a request: what must not come in, whose rules hold, the cache, the origin.
@@ -97,16 +105,25 @@ func (s *Server) serveStored(x *shortcut, r *http.Request) bool {
 }
 
 // pick returns the route of the most specific pattern. ServeMux would redirect a client whose path is not clean; the origin
-// may know better, so that only the pattern of the clean path is taken from it.
+// may know better, so that only the pattern of the clean path is taken from it. It would also tell hosts apart by case and by a final dot, and who spells
+// one in another way must not escape its rules.
 func (s *Server) pick(r *http.Request) route {
 	pattern := "/"
 	if len(s.routes) > 1 {
+		if said, _, _ := strings.Cut(r.Host, ":"); hostName(said) != said {
+			spelled := *r
+			spelled.Host = hostName(said)
+			r = &spelled
+		}
 		if _, p := s.mux.Handler(r); p != "" {
 			pattern = p
 		}
 	}
 	return s.routes[pattern]
 }
+
+// hostName returns a host without a port as patterns spell it.
+func hostName(host string) string { return strings.TrimSuffix(strings.ToLower(host), ".") }
 
 func refuse(w http.ResponseWriter, status int) {
 	h := w.Header()

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/reprise-go/reprise"
 	"github.com/reprise-go/reprise/cmd/reprise/internal/proxy"
 	"github.com/reprise-go/reprise/store/memstore"
 )
@@ -145,5 +146,57 @@ func TestHit(t *testing.T) {
 	}
 	if n := runs.Load(); n != 1 {
 		t.Errorf("the origin was asked %d times; want 1", n)
+	}
+}
+
+// The rules of a host hold however a client spells it.
+func TestRulesOfHost(t *testing.T) {
+	o := originServer(t, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Cache-Control", "max-age=60") })
+	p := start(t, o.URL, func(cfg *proxy.Config) {
+		cfg.Routes = []proxy.RouteConfig{{Pattern: "shop.test/account/", Options: []reprise.RouteOption{reprise.Off()}}}
+	})
+	for _, tt := range []struct {
+		host string
+		off  bool
+	}{
+		{"shop.test", true}, {"SHOP.test", true}, {"shop.test.", true}, {"Shop.Test.:8080", true}, {"shop.test:8080", true},
+		{"shop.test.evil", false}, {"myshop.test", false}, {"[::1]:8080", false},
+	} {
+		for range 2 {
+			res, _ := get(t, p.front+"/account/", "Host: "+tt.host)
+			if off := res.Header["Cache-Status"] == nil; off != tt.off {
+				t.Errorf("GET from %s: Cache-Status %q; off: want %v", tt.host, res.Header["Cache-Status"], tt.off)
+			}
+		}
+	}
+}
+
+// What a route says of cookies wins over what holds for all.
+func TestCookiesOfRoute(t *testing.T) {
+	yes, no := true, false
+	for _, tt := range []struct {
+		all    bool
+		route  *bool
+		shared bool
+	}{
+		{false, nil, false}, {true, nil, true}, {false, &yes, true}, {true, &no, false},
+	} {
+		o := originServer(t, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Cache-Control", "max-age=60")
+			if r.URL.Path == "/a/set" {
+				w.Header().Set("Set-Cookie", "a=b")
+			}
+		})
+		p := start(t, o.URL, func(cfg *proxy.Config) {
+			cfg.AllowCookies, cfg.AllowSetCookie = tt.all, tt.all
+			cfg.Routes = []proxy.RouteConfig{{Pattern: "/a/", AllowCookies: tt.route, AllowSetCookie: tt.route}}
+		})
+		for _, request := range [][]string{{"/a/", "Cookie: a=b"}, {"/a/set", "Accept: */*"}} {
+			get(t, p.front+request[0], request[1])
+			res, _ := get(t, p.front+request[0], request[1])
+			if shared := strings.HasPrefix(status(t, res), "hit"); shared != tt.shared {
+				t.Errorf("all %v, route %v: second GET %q: Cache-Status %q; want a hit: %v", tt.all, tt.route, request, status(t, res), tt.shared)
+			}
+		}
 	}
 }
