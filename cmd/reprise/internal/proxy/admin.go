@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -108,17 +109,38 @@ func withPort(host string) string {
 // sent to.
 func (s *Server) purgeOne(w http.ResponseWriter, r *http.Request) {
 	target := r.URL.EscapedPath()
-	if r.Host != s.adminAddr && r.Host != "" && !loopback(withPort(r.Host)) {
+	if r.Host != "" && !sentTo(r) {
 		target = "//" + r.Host + target
 	}
 	s.carryOut(w, r, Purge{URLs: []string{target}, Soft: r.Header.Get("Purge-Mode") == "soft"})
+}
+
+// sentTo reports whether Host names the admin address: loopback, the port on which the request came, under whatever name, or
+// the address on which it came. To take a page's host for it purges too much; the other way round nothing would be purged.
+func sentTo(r *http.Request) bool {
+	if loopback(withPort(r.Host)) {
+		return true
+	}
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	if !ok {
+		return false
+	}
+	host, port, err := net.SplitHostPort(r.Host)
+	if err != nil {
+		host, port = strings.Trim(r.Host, "[]"), ""
+	}
+	return port == strconv.Itoa(local.Port) || port == "" && host == local.IP.String()
 }
 
 func (s *Server) purge(w http.ResponseWriter, r *http.Request) {
 	var p Purge
 	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxPurgeBody))
 	d.DisallowUnknownFields()
-	if err := d.Decode(&p); err != nil {
+	err := d.Decode(&p)
+	if err == nil && d.More() {
+		err = errors.New("more follows it; send one purge for each request")
+	}
+	if err != nil {
 		answer(w, http.StatusBadRequest, "the body is not a purge: "+err.Error())
 		return
 	}

@@ -47,6 +47,8 @@ func TestPurge(t *testing.T) {
 		{"PURGE", "PURGE", "/shop/shoes/1", "", []string{"Host: shop.test"}, 200, true},
 		{"PURGE of another host", "PURGE", "/shop/shoes/1", "", []string{"Host: other.test"}, 200, false},
 		{"PURGE on every host", "PURGE", "/shop/shoes/1", "", nil, 200, true},
+		{"two purges", "POST", "/purge", `{"urls":["/"]} {"all":true}`, nil, 400, false},
+		{"PURGE by the name of the admin address", "PURGE", "/shop/shoes/1", "", []string{"Host: admin.test:PORT"}, 200, true},
 		{"from a web page", "POST", "/purge", `{"all":true}`, []string{"Origin: http://evil.test"}, 403, false},
 		{"from a web page of its own", "POST", "/purge", `{"all":true}`, []string{"Sec-Fetch-Site: same-origin"}, 403, false},
 		{"by a name for loopback", "POST", "/purge", `{"all":true}`, []string{"Host: evil.test"}, 403, false},
@@ -58,6 +60,9 @@ func TestPurge(t *testing.T) {
 			o := originServer(t, counted(&n))
 			p := start(t, o.URL, func(cfg *proxy.Config) { cfg.TagField = "Cache-Tag" })
 			get(t, p.front+page, "Host: shop.test")
+			for i, f := range tt.fields {
+				tt.fields[i] = strings.ReplaceAll(f, "PORT", p.admin[strings.LastIndexByte(p.admin, ':')+1:])
+			}
 			res, body := send(t, tt.method, p.admin+tt.path, tt.body, tt.fields...)
 			if res.StatusCode != tt.status {
 				t.Errorf("%s %s %s = %d %q; want %d", tt.method, tt.path, tt.body, res.StatusCode, body, tt.status)

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -86,7 +87,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, refused.status)
 		return
 	}
-	if r.URL.Path == "*" { // OPTIONS: about the server, and that is the proxy
+	if r.Method == http.MethodOptions && (r.URL.Path == "*" || !mayForward(r.Header)) { // about the server, and that is the proxy
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
@@ -95,6 +96,18 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).EnableFullDuplex()
 	}
 	s.pick(r).handler.ServeHTTP(w, r)
+}
+
+// mayForward reports whether Max-Forwards of an OPTIONS leaves a step, and takes it (RFC 9110 §7.6.2).
+func mayForward(h http.Header) bool {
+	n, err := strconv.ParseUint(h.Get("Max-Forwards"), 10, 64)
+	if err != nil {
+		return true
+	}
+	if n > 0 {
+		h.Set("Max-Forwards", strconv.FormatUint(n-1, 10))
+	}
+	return n > 0
 }
 
 // serveStored is ServeHTTP for a request without a body to which there is a stored answer, if nothing else has to be done. It reports

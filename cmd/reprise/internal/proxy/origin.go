@@ -78,8 +78,10 @@ func (o *origin) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	leave := sync.OnceFunc(func() { <-o.slots })
+	var conn *originConn // of the last attempt
 	trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
 		if c, ok := info.Conn.(*originConn); ok {
+			conn = c
 			c.expectHead()
 		}
 	}}
@@ -89,7 +91,16 @@ func (o *origin) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	res.Request = r
-	unhide(res.Header)
+	if res.Close && conn != nil {
+		for _, name := range conn.nominated() {
+			res.Header.Del(name)
+		}
+	}
+	if err := unhide(res.Header); err != nil {
+		_ = res.Body.Close()
+		leave()
+		return nil, err
+	}
 	if res.StatusCode == http.StatusSwitchingProtocols {
 		leave()
 		return res, nil // its body is a connection, which a wrapper would hide

@@ -2,8 +2,10 @@ package proxy
 
 import (
 	"bytes"
+	"errors"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 
@@ -17,12 +19,13 @@ const (
 	hiddenCoding = "X~reprise~coding~" // Transfer-Encoding
 )
 
-// originConn is a connection to the origin that changes two fields of heads on their way to net/http, which would
-// make something else of them:
+// originConn is a connection to the origin that changes two fields of heads on their way to net/http, and takes note of a third, which
+// would make something else of them:
 //
 //   - Pragma: no-cache, which means nothing in a response (RFC 9111 §5.4), would become Cache-Control: no-cache.
 //   - A transfer coding that is not chunked would be an error. The message ends with the connection then (RFC 9112
 //     §6.3), and the coding cannot be undone: what it wraps is passed on as it is.
+//   - Connection: close would take the names of the fields with it that are of this hop (RFC 9110 §7.6.1).
 //
 // http.Transport takes a connection for one request at a time, so what is read first from then on is a head.
 type originConn struct {
@@ -30,11 +33,12 @@ type originConn struct {
 
 	mu      sync.Mutex // expectHead and Read are called by different goroutines of the transport
 	inHead  bool
-	started bool   // the status line has been read
-	interim bool   // it is that of a 1xx, which is followed by another head
-	partial []byte // the beginning of a line
-	ready   []byte // whole lines, and what follows the head
-	err     error  // what Read returned with them
+	started bool     // the status line has been read
+	interim bool     // it is that of a 1xx, which is followed by another head
+	hop     []string // the fields that Connection names
+	partial []byte   // the beginning of a line
+	ready   []byte   // whole lines, and what follows the head
+	err     error    // what Read returned with them
 }
 
 // maxHead bounds what is held back for the end of a line: net/http refuses such a head too.
@@ -44,7 +48,14 @@ const maxHead = originHeadBytes
 func (c *originConn) expectHead() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.inHead, c.started, c.interim = true, false, false
+	c.inHead, c.started, c.interim, c.hop = true, false, false, nil
+}
+
+// nominated returns the fields that Connection named in the head that was read last.
+func (c *originConn) nominated() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.hop
 }
 
 func (c *originConn) Read(p []byte) (int, error) {
@@ -111,7 +122,9 @@ func (c *originConn) look(line []byte) {
 		c.started, c.interim = true, len(status) > 0 && status[0] == '1' && !bytes.HasPrefix(status, []byte("101"))
 		return
 	case len(text) == 0:
-		c.inHead, c.started = c.interim, false
+		if c.inHead, c.started = c.interim, false; c.interim {
+			c.hop = nil
+		}
 		return
 	}
 	name, value, _ := bytes.Cut(text, []byte(":"))
@@ -120,8 +133,13 @@ func (c *originConn) look(line []byte) {
 		copy(name, hiddenPragma)
 	case bytes.EqualFold(name, []byte("Transfer-Encoding")) && !chunked(string(value)):
 		copy(name, hiddenCoding)
+	case bytes.EqualFold(name, []byte("Connection")) && len(c.hop) < maxHop:
+		c.hop = slices.AppendSeq(c.hop, header.List([]string{string(value)}))
 	}
 }
+
+// maxHop bounds how many lines of Connection are looked at.
+const maxHop = 64
 
 // chunked reports whether the last coding is chunked, which net/http reads or refuses itself.
 func chunked(value string) bool {
@@ -132,11 +150,19 @@ func chunked(value string) bool {
 	return strings.EqualFold(last, "chunked")
 }
 
-// unhide gives the fields back their names. A message with an unknown coding has no length (RFC 9112 §6.3).
-func unhide(h http.Header) {
+// errFraming says that nobody can tell where a response ends: an unknown coding has no length (RFC 9112 §6.3), and this one
+// has both.
+var errFraming = errors.New("proxy: the response has a transfer coding and a length")
+
+// unhide gives the fields back their names.
+func unhide(h http.Header) error {
+	if h[hiddenCoding] != nil && h["Content-Length"] != nil {
+		return errFraming
+	}
 	delete(h, hiddenCoding) // of this hop
 	if v, ok := h[hiddenPragma]; ok {
 		delete(h, hiddenPragma)
 		h["Pragma"] = v
 	}
+	return nil
 }

@@ -200,3 +200,27 @@ func TestCookiesOfRoute(t *testing.T) {
 		}
 	}
 }
+
+// An OPTIONS goes as far as Max-Forwards says (RFC 9110 §7.6.2).
+func TestMaxForwards(t *testing.T) {
+	o := originServer(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, "left "+r.Header.Get("Max-Forwards"))
+	})
+	p := start(t, o.URL, func(cfg *proxy.Config) { cfg.Reflection = proxy.ReflectionOff })
+	for _, tt := range []struct {
+		method, value string
+		status        int
+		body          string
+	}{
+		{"OPTIONS", "0", 204, ""},
+		{"OPTIONS", "1", 200, "left 0"},
+		{"OPTIONS", "10", 200, "left 9"},
+		{"OPTIONS", "many", 200, "left many"},
+		{"OPTIONS", "", 200, "left "},
+		{"GET", "0", 200, "left 0"}, // of which it says nothing
+	} {
+		if res, body := send(t, tt.method, p.front+"/a", "", "Max-Forwards: "+tt.value); res.StatusCode != tt.status || body != tt.body {
+			t.Errorf("%s with Max-Forwards %q = %d %q; want %d %q", tt.method, tt.value, res.StatusCode, body, tt.status, tt.body)
+		}
+	}
+}

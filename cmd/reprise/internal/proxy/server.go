@@ -26,7 +26,6 @@ type Server struct {
 	mux         *http.ServeMux
 	routes      map[string]route
 	front       *front // nil where no answer can be found without waiting: the store is outside the process
-	adminAddr   string
 	ready       atomic.Bool
 }
 
@@ -86,7 +85,6 @@ func (s *Server) Run(ctx context.Context, listening func(front, admin net.Addr))
 			return errors.Join(fmt.Errorf("proxy: admin: %w", err), front.Close())
 		}
 		adminAddr = l.Addr()
-		s.adminAddr = adminAddr.String()
 		servers = append(servers, &http.Server{
 			Handler:           s.adminHandler(),
 			ReadHeaderTimeout: s.cfg.HeaderTimeout,
