@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/reprise-go/reprise/internal/flight"
+	"github.com/reprise-go/reprise/internal/wire"
 	"github.com/reprise-go/reprise/store"
 	"github.com/reprise-go/reprise/store/memstore"
 )
@@ -39,7 +40,7 @@ type Limits struct {
 
 	StoreTimeout time.Duration // all operations of the store before one answer; 250 ms
 	FillBytes    int64         // bodies held by fills at once; 256 MiB
-	FieldBytes   int           // names and values of a stored response's fields; 64 KiB
+	FieldBytes   int           // names and values of a stored response's fields; 64 KiB, at most 1 MiB
 	Variants     int           // of one URL; 64
 	Followers    int           // requests that wait for one run of a handler; 1000. Calls of a function wait in any number
 	Ranges       int           // of one Range field; 8
@@ -213,6 +214,9 @@ func (l *Limits) setDefaults(s *policySettings) {
 		if x.v < 0 {
 			s.fail("Config.Limits."+x.name, x.v, "is negative; 0 is the default")
 		}
+	}
+	if l.FieldBytes > wire.MaxValue {
+		s.fail("Config.Limits.FieldBytes", l.FieldBytes, fmt.Sprintf("is more than a record can hold; give at most %d", wire.MaxValue))
 	}
 	s.meant("Config.Limits.StoreTimeout", l.StoreTimeout)
 	setDefault(&l.StoreTimeout, 250*time.Millisecond)

@@ -240,6 +240,13 @@ func reasonCases() []reasonCase {
 		{want: reprise.ReasonFromInside, outcome: reprise.Pass, handler: func(_ http.ResponseWriter, r *http.Request) { reprise.NoStore(r.Context()) }},
 		{want: reprise.ReasonTooLarge, outcome: reprise.Pass, opts: []reprise.RouteOption{reprise.MaxBody(3)}, handler: header("Content-Length: 4")},
 		{want: reprise.ReasonFieldsTooLarge, outcome: reprise.Pass, handler: header("X-Long: " + strings.Repeat("x", 64<<10))},
+		{name: "a long name", want: reprise.ReasonFieldsTooLarge, outcome: reprise.Pass, handler: header(strings.Repeat("X", 5000) + ": x")},
+		{name: "many lines", want: reprise.ReasonFieldsTooLarge, outcome: reprise.Pass, handler: header(slices.Repeat([]string{"X: "}, 1<<14+1)...)},
+		{name: "many fields", want: reprise.ReasonFieldsTooLarge, outcome: reprise.Pass, handler: func(w http.ResponseWriter, _ *http.Request) {
+			for i := range 1<<12 + 1 {
+				w.Header()["X-"+strconv.Itoa(i)] = []string{""}
+			}
+		}},
 		{
 			want: reprise.ReasonBudget, outcome: reprise.Pass, config: reprise.Config{Limits: reprise.Limits{FillBytes: 1}},
 			handler: func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 100<<10)) },

@@ -80,7 +80,7 @@ func (f *fill) weigh(j *judgement, h http.Header, length int64, s said) {
 		j.shareable, j.reason = false, ReasonTooLarge
 	case h["Trailer"] != nil:
 		j.reason = ReasonTrailers
-	case fieldBytes(h) > f.engine.config.Limits.FieldBytes:
+	case !f.fieldsFit(h):
 		j.reason = ReasonFieldsTooLarge
 	}
 	if j.reason != "" {
@@ -206,13 +206,19 @@ func (f *fill) rules() rfc9111.Rules {
 	}
 }
 
-func fieldBytes(h http.Header) (n int) {
-	for name, lines := range h {
-		for _, l := range lines {
-			n += len(name) + len(l)
+// fieldsFit reports whether h is within Limits.FieldBytes, and what a record can hold.
+func (f *fill) fieldsFit(h http.Header) bool {
+	bytes, lines := 0, 0
+	for name, values := range h {
+		if len(name) > wire.MaxName {
+			return false
 		}
+		for _, v := range values {
+			bytes += len(name) + len(v)
+		}
+		lines += len(values)
 	}
-	return n
+	return bytes <= f.engine.config.Limits.FieldBytes && lines <= wire.MaxLines && len(h) <= wire.MaxFields
 }
 
 // entityTag is a digest of the body: the same in every process, and nobody can make two bodies with one.

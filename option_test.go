@@ -248,11 +248,16 @@ func recovered(fn func()) (v any) {
 	return nil
 }
 
-// TestStoreTimeoutWithoutUnit: 250 is 250 nanoseconds.
-func TestStoreTimeoutWithoutUnit(t *testing.T) {
-	_, err := reprise.New(reprise.Config{Limits: reprise.Limits{StoreTimeout: 250}})
-	if err == nil || !strings.Contains(err.Error(), "Config.Limits.StoreTimeout(250ns): is less than a millisecond") {
-		t.Errorf("New = %v; want it to say what 250 is", err)
+// TestLimitMistakes: 250 is 250 nanoseconds, and a record has a limit of its own.
+func TestLimitMistakes(t *testing.T) {
+	_, err := reprise.New(reprise.Config{Limits: reprise.Limits{StoreTimeout: 250, FieldBytes: 1<<20 + 1}})
+	for _, want := range []string{
+		"Config.Limits.StoreTimeout(250ns): is less than a millisecond",
+		"Config.Limits.FieldBytes(1048577): is more than a record can hold; give at most 1048576",
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("New = %v; want %q", err, want)
+		}
 	}
 }
 

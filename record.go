@@ -2,6 +2,7 @@ package reprise
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -81,7 +82,7 @@ func (s *scratch) text(b []byte) string {
 }
 
 // snapshot makes head a copy of h, with the lines of one field together however it is spelled. What is no field name is left out, as
-// net/http does: a record could not hold it.
+// net/http does, and what ends a line is a space: a record could not hold it.
 func (s *scratch) snapshot(h http.Header) {
 	for name, lines := range h {
 		if !isToken(name) && !strings.HasPrefix(name, http.TrailerPrefix) {
@@ -90,18 +91,39 @@ func (s *scratch) snapshot(h http.Header) {
 		if !header.Canonical(name) {
 			// The handler has bypassed Set. Clients and this cache read the field all the same.
 			c := http.CanonicalHeaderKey(name)
-			s.head[c] = append(slices.Clip(s.head[c]), lines...)
+			for _, v := range lines {
+				s.head[c] = append(slices.Clip(s.head[c]), unbroken(v))
+			}
 			continue
 		}
 		switch len(lines) {
 		case 0:
 			s.head[name] = lines // nil suppresses what net/http would add
 		case 1:
-			s.head[name] = append(s.line(lines[0]), s.head[name]...)
+			s.head[name] = append(s.line(unbroken(lines[0])), s.head[name]...)
 		default:
-			s.head[name] = append(slices.Clone(lines), s.head[name]...)
+			own := make([]string, len(lines), len(lines)+len(s.head[name]))
+			for i, v := range lines {
+				own[i] = unbroken(v)
+			}
+			s.head[name] = append(own, s.head[name]...)
 		}
 	}
+}
+
+// unbroken returns a field value without what would break its line: spaces, as any recipient may read it (RFC 9110 §5.5), and as
+// net/http sends it.
+func unbroken(v string) string {
+	if strings.IndexByte(v, '\n') < 0 && strings.IndexByte(v, '\r') < 0 && strings.IndexByte(v, 0) < 0 {
+		return v
+	}
+	b := []byte(v)
+	for i, c := range b {
+		if c == '\n' || c == '\r' || c == 0 {
+			b[i] = ' '
+		}
+	}
+	return string(bytes.Trim(b, " \t"))
 }
 
 func (rec *recorder) putScratch() {

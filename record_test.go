@@ -47,6 +47,29 @@ func TestNoFieldName(t *testing.T) {
 	})
 }
 
+// What would break the line of a field is a space, to the first client and to the others.
+func TestBrokenFieldValue(t *testing.T) {
+	eachStore(t, func(t *testing.T, s store.Store) {
+		h := open(t, reprise.Config{Store: s}).WrapFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header()["X-One"] = []string{"a\r\nSet-Cookie: b=c\n"}
+			w.Header()["X-Two"] = []string{"a\x00b", "\rc\xe9"}
+			w.Header()["x-three"] = []string{"a\nb"}
+			_, _ = io.WriteString(w, "text")
+		})
+		want := http.Header{"X-One": {"a  Set-Cookie: b=c"}, "X-Two": {"a b", "c\xe9"}, "X-Three": {"a b"}}
+		for _, xcache := range []string{"MISS", "HIT"} {
+			w := get(h, "/a")
+			check(t, w, 200, xcache, "text")
+			for name, values := range want {
+				if got := w.Header()[name]; !slices.Equal(got, values) {
+					t.Errorf("%s: %s = %q; want %q", xcache, name, got, values)
+				}
+			}
+			synctest.Wait() // for the write to a store outside
+		}
+	})
+}
+
 // A handler that takes the connection has it for itself; nothing is recorded, nobody waits.
 func TestHijack(t *testing.T) {
 	for _, tt := range []struct {
