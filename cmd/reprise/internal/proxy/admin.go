@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,6 +20,7 @@ import (
 // Bounds of admin requests.
 const (
 	maxPurgeBody  = 1 << 20
+	maxTag        = 1 << 10 // of what the cache takes
 	maxListed     = 100_000
 	defaultListed = 1000
 	purgeTimeout  = 30 * time.Second
@@ -109,7 +111,11 @@ func withPort(host string) string {
 // sent to.
 func (s *Server) purgeOne(w http.ResponseWriter, r *http.Request) {
 	target := r.URL.EscapedPath()
-	if r.Host != "" && !sentTo(r) {
+	if !strings.HasPrefix(target, "/") || strings.HasPrefix(target, "//") && sentTo(r) {
+		answer(w, http.StatusBadRequest, "the path does not begin with a slash, or with two, which without a Host of the page's could be one")
+		return
+	}
+	if !sentTo(r) {
 		target = "//" + r.Host + target
 	}
 	s.carryOut(w, r, Purge{URLs: []string{target}, Soft: r.Header.Get("Purge-Mode") == "soft"})
@@ -118,7 +124,7 @@ func (s *Server) purgeOne(w http.ResponseWriter, r *http.Request) {
 // sentTo reports whether Host names the admin address: loopback, the port on which the request came, under whatever name, or
 // the address on which it came. To take a page's host for it purges too much; the other way round nothing would be purged.
 func sentTo(r *http.Request) bool {
-	if loopback(withPort(r.Host)) {
+	if r.Host == "" || loopback(withPort(r.Host)) {
 		return true
 	}
 	local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
@@ -180,10 +186,8 @@ func (s *Server) invalidate(ctx context.Context, p Purge) error {
 		}
 		tags = append(tags, tag)
 	}
-	for _, u := range p.URLs {
-		if !strings.HasPrefix(u, "/") && !strings.HasPrefix(u, "http://") && !strings.HasPrefix(u, "https://") {
-			return fmt.Errorf("%w: %q is neither a path nor a URL of http or https", errBadPurge, short(u))
-		}
+	if reason := p.fault(); reason != "" {
+		return fmt.Errorf("%w: %s", errBadPurge, reason)
 	}
 	errs := []error{c.InvalidateTags(ctx, tags...), c.InvalidateURLs(ctx, p.URLs...)}
 	if len(p.Keys) > 0 {
@@ -194,6 +198,27 @@ func (s *Server) invalidate(ctx context.Context, p Purge) error {
 		errs = append(errs, c.Clear(ctx))
 	}
 	return errors.Join(errs...)
+}
+
+// fault says what no cache could purge, before anything is: half a purge is none.
+func (p *Purge) fault() string {
+	for _, raw := range p.URLs {
+		if !strings.HasPrefix(raw, "/") && !strings.HasPrefix(raw, "http://") && !strings.HasPrefix(raw, "https://") {
+			return fmt.Sprintf("%q is neither a path nor a URL of http or https", short(raw))
+		}
+		if u, err := url.Parse(raw); err != nil || u.Host == "" && !strings.HasPrefix(u.Path, "/") {
+			return fmt.Sprintf("%q does not parse; write /path or https://host/path, with %%25 for a percent sign", short(raw))
+		}
+	}
+	for _, tag := range p.Tags {
+		if tag == "" || len(tag) > maxTag {
+			return fmt.Sprintf("the tag %q has not between 1 and %d bytes", short(tag), maxTag)
+		}
+	}
+	if slices.Contains(p.Keys, "") {
+		return "a key is empty"
+	}
+	return ""
 }
 
 // maxLevels is how deep prefixes go that can be purged.

@@ -197,7 +197,11 @@ func (x *shortcut) finish() bool {
 	}
 	b := append(x.head[:0], "HTTP/1.1 "...)
 	b = strconv.AppendInt(b, int64(x.status), 10)
-	b = append(append(append(b, ' '), http.StatusText(x.status)...), "\r\n"...)
+	reason := http.StatusText(x.status)
+	if reason == "" {
+		reason = "status code " + strconv.Itoa(x.status) // as net/http has it
+	}
+	b = append(append(append(b, ' '), reason...), "\r\n"...)
 	for name := range h {
 		x.names = append(x.names, name)
 	}

@@ -196,6 +196,8 @@ func TestShortcutIsLikeTheLongWay(t *testing.T) {
 		case "/gone":
 			w.WriteHeader(http.StatusGone)
 			_, _ = io.WriteString(w, "gone")
+		case "/odd":
+			w.WriteHeader(299)
 		case "/moved":
 			h.Set("Location", "/")
 			w.WriteHeader(http.StatusMovedPermanently)
@@ -228,6 +230,7 @@ func TestShortcutIsLikeTheLongWay(t *testing.T) {
 		{"HEAD large", "HEAD /large" + hostLine, false},
 		{"empty", "GET /empty" + hostLine, false},
 		{"gone", "GET /gone" + hostLine, false},
+		{"odd status", "GET /odd" + hostLine, false},
 		{"moved", "GET /moved" + hostLine, false},
 		{"untyped", "GET /untyped" + hostLine, false},
 		{"streamed", "GET /streamed" + hostLine, false},
