@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"time"
@@ -126,7 +127,7 @@ func parseHead(b []byte, size int64) (head, error) {
 
 // readHead reads the head of the entry at i.
 func readHead(root *os.Root, i id) (head, error) {
-	f, err := root.Open(i.path())
+	f, err := openFile(root, i.path())
 	if err != nil {
 		return head{}, err
 	}
@@ -157,7 +158,7 @@ const trusted = 64 << 10
 
 // readEntry reads the entry at i, of at most limit bytes, with its value.
 func readEntry(root *os.Root, i id, limit int64) (head, []byte, error) {
-	f, err := root.Open(i.path())
+	f, err := openFile(root, i.path())
 	if err != nil {
 		return head{}, nil, err
 	}
@@ -194,6 +195,19 @@ func parseEntry(b []byte, i id) (head, []byte, error) {
 		return head{}, nil, errBad
 	}
 	return h, value, nil
+}
+
+// openFile opens what is at path to read it. What cannot be opened for being no file, but a link that leads out or nowhere, is errBad
+// and no failure, which would happen again at each look.
+func openFile(root *os.Root, path string) (*os.File, error) {
+	f, err := root.OpenFile(path, os.O_RDONLY|withoutWaiting, 0)
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		return f, err
+	}
+	if info, infoErr := root.Lstat(path); infoErr == nil && !info.Mode().IsRegular() {
+		return nil, errBad
+	}
+	return nil, err
 }
 
 func fileSize(f *os.File) (int64, error) {

@@ -8,6 +8,8 @@ import (
 	"os"
 )
 
+const withoutWaiting = 0
+
 // lockFile fails: without locks two processes would issue one number twice.
 func lockFile(*os.File, bool) error {
 	return fmt.Errorf("file locks on this platform: %w", errors.ErrUnsupported)

@@ -8,6 +8,9 @@ import (
 	"syscall"
 )
 
+// withoutWaiting opens a pipe at once, which has no place in the directory.
+const withoutWaiting = syscall.O_NONBLOCK
+
 // lockFile locks f among processes, for this one alone if it writes, and returns errBusy if it cannot at once. A lock
 // that is held already is changed.
 func lockFile(f *os.File, writes bool) error {

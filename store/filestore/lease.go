@@ -36,8 +36,8 @@ func leasePath(name string) string {
 
 // readLease returns the lease at path, the zero lease if there is none.
 func (s *Store) readLease(path string) (lease, error) {
-	f, err := s.root.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	f, err := openFile(s.root, path)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errBad) {
 		return lease{}, nil
 	}
 	if err != nil {
