@@ -104,17 +104,11 @@ func readResponse(x *explain.Exchange, file string, stdin io.Reader) error {
 		defer f.Close()
 		in = f
 	}
-	// Version 2 and 3 have no text form but that of curl, which writes no minor version.
 	br := bufio.NewReader(in)
-	line, err := br.ReadString('\n')
-	if err != nil {
-		return fmt.Errorf("--response: no status line: %w", err)
+	res, err := readHead(br)
+	for err == nil && res.StatusCode < 200 && res.StatusCode != http.StatusSwitchingProtocols {
+		res, err = readHead(br) // what is before it is not the response
 	}
-	_, status, ok := strings.Cut(line, " ")
-	if !ok || !strings.HasPrefix(line, "HTTP/") {
-		return fmt.Errorf("--response: %q is no status line", strings.TrimSpace(line))
-	}
-	res, err := http.ReadResponse(bufio.NewReader(io.MultiReader(strings.NewReader("HTTP/1.1 "+status), br)), nil)
 	if err != nil {
 		return fmt.Errorf("--response: %w", err)
 	}
@@ -123,6 +117,25 @@ func readResponse(x *explain.Exchange, file string, stdin io.Reader) error {
 	x.Received = x.Sent
 	x.Status, x.Response = res.StatusCode, res.Header
 	return nil
+}
+
+// readHead reads the head of a response. Version 2 and 3 have no text form but that of curl, which writes no minor version.
+func readHead(br *bufio.Reader) (*http.Response, error) {
+	line, err := br.ReadString('\n')
+	if err != nil {
+		return nil, fmt.Errorf("no status line: %w", err)
+	}
+	_, status, ok := strings.Cut(line, " ")
+	if !ok || !strings.HasPrefix(line, "HTTP/") {
+		return nil, fmt.Errorf("%q is no status line", strings.TrimSpace(line))
+	}
+	var head strings.Builder
+	head.WriteString("HTTP/1.1 " + status)
+	for strings.TrimSpace(line) != "" && err == nil {
+		line, err = br.ReadString('\n')
+		head.WriteString(line)
+	}
+	return http.ReadResponse(bufio.NewReader(strings.NewReader(head.String())), nil)
 }
 
 func printDecisions(out io.Writer, x explain.Exchange) error {

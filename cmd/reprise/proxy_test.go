@@ -248,6 +248,10 @@ func TestExplain(t *testing.T) {
 	if err := os.WriteFile(head, []byte("HTTP/2 404 \r\ncache-control: no-store\r\n\r\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	heads := filepath.Join(t.TempDir(), "heads")
+	if err := os.WriteFile(heads, []byte("HTTP/1.1 100 Continue\r\n\r\nHTTP/2 103\r\nlink: </a>\r\n\r\nHTTP/2 200\r\ncache-control: max-age=7\r\n\r\nbody"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct {
 		args []string
 		code int
@@ -258,6 +262,7 @@ func TestExplain(t *testing.T) {
 		{[]string{"--request-header", "Cookie: a=b", o.URL}, 0, "no: the request has Cookie"},
 		{[]string{"--request-header", "Cookie: a=b", "--allow-cookies", o.URL}, 0, "yes: the request has Cookie"},
 		{[]string{"--response", head}, 0, "RFC 9111 §5.2.2.5  no: it says no-store"},
+		{[]string{"--response", heads}, 0, "7s, by max-age"},
 		{nil, 1, "give either a URL or --response"},
 		{[]string{"--response", head, o.URL}, 1, "give either a URL or --response"},
 		{[]string{"--response", head + "x"}, 1, "no such file"},
