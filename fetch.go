@@ -222,6 +222,7 @@ func (x *fetch[K, V]) await(ctx context.Context, w *want[K, V]) {
 	case w.early:
 	case w.led && (r.exited || r.failure != nil && !x.spare(w)):
 		w.done, w.broken = true, true
+		AddTags(ctx, f.tags...) // as fail has it
 		f.report(ctx, Failed, ReasonPanic, nil, w.at, t.err, x.start)
 	case t.result == nil:
 		if w.led && r.failure != nil {
@@ -279,6 +280,7 @@ func (x *fetch[K, V]) spare(w *want[K, V]) bool {
 // fail gives w an error, and with it the value that is better than an error, where there is one.
 func (x *fetch[K, V]) fail(ctx context.Context, w *want[K, V], err error, reason Reason) {
 	w.done, w.err = true, err
+	AddTags(ctx, x.f.tags...) // what is made of the error goes with the function's results
 	if !x.spare(w) {
 		x.f.report(ctx, Failed, reason, nil, w.at, err, x.start)
 		return

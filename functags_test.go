@@ -250,3 +250,40 @@ func TestFuncDelete(t *testing.T) {
 		wants(t, "cleared", int64(5))(f.Get(t.Context(), 2))
 	})
 }
+
+// TestFuncTagsOfErrors: what a handler makes of an error is dropped with the function's results, also where there is no result that could
+// have tags.
+func TestFuncTagsOfErrors(t *testing.T) {
+	for name, load := range map[string]func(context.Context, int) (int64, error){
+		"an error":  func(context.Context, int) (int64, error) { return 0, errDown },
+		"no answer": func(ctx context.Context, _ int) (int64, error) { <-ctx.Done(); return 0, nil },
+		"a panic":   explode64,
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachStore(t, func(t *testing.T, s store.Store) {
+				c := open(t, reprise.Config{Store: s, Logger: silent()})
+				f := newFunc(t, c, "f", load, reprise.Tags("tag"), reprise.FillTimeout(time.Second))
+				h := c.WrapFunc(func(w http.ResponseWriter, r *http.Request) {
+					defer func() { fmt.Fprint(w, "not now", recover() != nil) }()
+					if _, err := f.GetMany(r.Context(), []int{1, 2}); err == nil {
+						t.Error("GetMany = nil; want an error")
+					}
+				}, reprise.TTL(time.Hour))
+				for _, want := range []string{"MISS", "HIT"} {
+					if got := get(h, "/").Header().Get("X-Cache"); got != want {
+						t.Errorf("the page: %q; want %s", got, want)
+					}
+					synctest.Wait()
+				}
+				if err := c.InvalidateTags(t.Context(), "tag"); err != nil {
+					t.Fatal(err)
+				}
+				if got := get(h, "/").Header().Get("X-Cache"); got != "MISS" {
+					t.Errorf("the page after its function's tag was invalidated: %q; want MISS", got)
+				}
+			})
+		})
+	}
+}
+
+func explode64(context.Context, int) (int64, error) { panic("boom") }
