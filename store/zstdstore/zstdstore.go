@@ -68,7 +68,8 @@ func New(inner store.Store, cfg Config) (store.Store, error) {
 	if c.encoder, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(cfg.Level)); err != nil {
 		return nil, fmt.Errorf("zstdstore: %w", err)
 	}
-	c.decoder, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(uint64(cfg.MaxBytes))) //nolint:gosec // not negative
+	memory := max(cfg.MaxBytes, 2*zstd.MinWindowSize) // what a frame of a short value says that it takes
+	c.decoder, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(uint64(memory)))
 	if err != nil {
 		return nil, fmt.Errorf("zstdstore: %w", err)
 	}
@@ -87,7 +88,10 @@ const (
 	compressed = 1
 )
 
-var errForeign = errors.New("not a value of this store")
+var (
+	errForeign = errors.New("not a value of this store")
+	errTooLong = errors.New("longer than MaxBytes")
+)
 
 // Encode implements wrap.Codec.
 func (c *codec) Encode(_ string, value []byte) ([]byte, error) {
@@ -113,7 +117,11 @@ func (c *codec) Decode(_ string, kept []byte) ([]byte, error) {
 	case asIs:
 		return kept[1:], nil
 	case compressed:
-		return c.decoder.DecodeAll(kept[1:], nil) // at most maxBytes
+		value, err := c.decoder.DecodeAll(kept[1:], nil) // at most maxBytes, but for the smallest of them
+		if err == nil && len(value) > c.maxBytes {
+			return nil, errTooLong
+		}
+		return value, err
 	default:
 		return nil, errForeign
 	}

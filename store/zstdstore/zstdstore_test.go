@@ -88,6 +88,28 @@ func TestSizes(t *testing.T) {
 	}
 }
 
+// TestSmallBound: a bound below the decoder's smallest is a bound like any other.
+func TestSmallBound(t *testing.T) {
+	ctx := t.Context()
+	inner := files(t)
+	for _, most := range []int{1, 100, 1023, 1024, 1025, 1 << 11, 1 << 12, 1<<16 - 1, 1 << 16, 1 << 20, 1 << 21} {
+		s := compress(t, inner, zstdstore.Config{MinBytes: 1, MaxBytes: most})
+		value := bytes.Repeat([]byte{'x'}, most)
+		if err := s.Set(ctx, "key", value, time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := s.Get(ctx, "key"); err != nil || !bytes.Equal(got, value) {
+			t.Errorf("MaxBytes %d: Get = %d bytes, %v; want %d", most, len(got), err, most)
+		}
+		if err := compress(t, inner, zstdstore.Config{MinBytes: 1}).Set(ctx, "key", append(value, value...), time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := s.Get(ctx, "key"); most > 50 && !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("MaxBytes %d: Get of a longer value = %d bytes, %v; want ErrNotFound", most, len(got), err)
+		}
+	}
+}
+
 // TestBomb: a small value that would become a large one is not there, and costs no memory.
 func TestBomb(t *testing.T) {
 	ctx := t.Context()
