@@ -55,6 +55,9 @@ func (rt *Route) ServeStored(w http.ResponseWriter, r *http.Request) bool {
 		r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return false
 	}
+	if rt.perUser != nil {
+		scopeOf(r.Context()).isOneUsers()
+	}
 	q := getQuery()
 	q.now = time.Now()
 	q.start = q.now

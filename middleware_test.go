@@ -201,6 +201,15 @@ func TestPerUserInside(t *testing.T) {
 		})
 		inner := c.Wrap(hello, reprise.PerUser(user))
 		off := c.Wrap(hello, reprise.PerUser(user), reprise.Off())
+		rt, err := c.NewRoute(reprise.PerUser(user))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sooner := func(w http.ResponseWriter, r *http.Request) {
+			if !rt.ServeStored(w, r) {
+				rt.Wrap(hello).ServeHTTP(w, r)
+			}
+		}
 		part := func(w http.ResponseWriter, r *http.Request) {
 			made := httptest.NewRecorder()
 			part := newRequest("/part", "X-User: "+r.Header.Get("X-User"))
@@ -209,8 +218,9 @@ func TestPerUserInside(t *testing.T) {
 		}
 		for target, h := range map[string]http.Handler{
 			"/through": c.Wrap(inner), "/off": c.Wrap(off), "/part": c.WrapFunc(part),
+			"/sooner": c.WrapFunc(sooner, reprise.Namespaced("outer")),
 		} {
-			for range 2 { // also of what is stored for the user
+			for range 3 { // also of what is stored for the user
 				bodies := make(map[string]string)
 				var mu sync.Mutex
 				var all sync.WaitGroup
